@@ -1,0 +1,143 @@
+"""The errors of pyramid_restproxy. This module imports nothing of ours.
+
+A refusal is a Pyramid HTTP exception, so that ``add_exception_view`` and
+``add_notfound_view`` see it as they see any other; it also is a
+:class:`RestProxyError`, so that one ``except`` catches what we raise::
+
+    RestProxyError
+      RequestRefused                  the client's request cannot be served
+        MalformedRequest       400    (HTTPBadRequest)
+          OverrideRejected     400
+        MethodNotAllowed       405    (HTTPMethodNotAllowed)
+        NotAcceptable          406    (HTTPNotAcceptable)
+        UnsupportedMediaType   415    (HTTPUnsupportedMediaType)
+    ConfigurationError                Pyramid's own
+      MissingExtra                    an optional dependency is not installed
+
+``forwarding`` adds its own branch. What none of them does: render a body,
+that is ``pyramid_restproxy.problems``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyramid.exceptions import ConfigurationError
+from pyramid.httpexceptions import (
+    HTTPBadRequest,
+    HTTPMethodNotAllowed,
+    HTTPNotAcceptable,
+    HTTPUnsupportedMediaType,
+)
+
+__all__ = [
+    "MalformedRequest",
+    "MethodNotAllowed",
+    "MissingExtra",
+    "NotAcceptable",
+    "OverrideRejected",
+    "RequestRefused",
+    "RestProxyError",
+    "UnsupportedMediaType",
+]
+
+
+class RestProxyError(Exception):
+    """Base of everything that pyramid_restproxy raises at run time."""
+
+
+class RequestRefused(RestProxyError):
+    """A request that cannot be served as it was sent.
+
+    :ivar problem_members: extension members for the problem document
+        (RFC 9457 section 3.2), JSON-able values only.
+    """
+
+    problem_members: Mapping[str, Any] = {}
+
+
+class MalformedRequest(RequestRefused, HTTPBadRequest):
+    """The request cannot be understood (RFC 9110 section 15.5.1)."""
+
+
+class OverrideRejected(MalformedRequest):
+    """A method override was asked for in a way that is not allowed.
+
+    Raised only with ``restproxy.override.on_invalid = reject``.
+
+    :ivar reason: one word for logs and tests: ``target``, ``ambiguous``.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason = reason
+        super().__init__(detail)
+
+
+class MethodNotAllowed(RequestRefused, HTTPMethodNotAllowed):
+    """The resource exists and does not support the method (RFC 9110 section 15.5.6).
+
+    :ivar allow: the methods that it does support, in the order of ``Allow``.
+    """
+
+    def __init__(self, method: str, allow: Sequence[str]) -> None:
+        self.method = method
+        self.allow = tuple(allow)
+        self.problem_members = {"allow": list(self.allow)}
+        super().__init__(
+            "This resource does not support the method of the request. "
+            f"It supports {', '.join(self.allow)}.",
+            headers=[("Allow", ", ".join(self.allow))],
+        )
+
+
+class NotAcceptable(RequestRefused, HTTPNotAcceptable):
+    """No representation fits the request (RFC 9110 section 15.5.7).
+
+    :ivar available: what there is, as dictionaries with ``type`` (media type)
+        and, where the representation has a URL of its own, ``href``.
+    """
+
+    def __init__(self, available: Sequence[Mapping[str, str]]) -> None:
+        self.available = tuple(available)
+        self.problem_members = {"available": [dict(a) for a in self.available]}
+        types = ", ".join(a["type"] for a in self.available)
+        super().__init__(
+            f"None of the asked representations exists. Available: {types}.",
+            headers=[("Vary", "Accept")],
+        )
+
+
+class UnsupportedMediaType(RequestRefused, HTTPUnsupportedMediaType):
+    """The body is in a format that the resource does not take (RFC 9110 section 15.5.16).
+
+    :ivar accepted: the media types that it does take.
+    """
+
+    def __init__(self, method: str, accepted: Sequence[str]) -> None:
+        self.accepted = tuple(accepted)
+        self.problem_members = {"accept": list(self.accepted)}
+        listed = ", ".join(self.accepted)
+        # RFC 5789 section 2.2: a refused patch document is answered with Accept-Patch.
+        field = "Accept-Patch" if method == "PATCH" else "Accept"
+        super().__init__(
+            f"The resource does not take a body of this media type. It takes {listed}.",
+            headers=[(field, listed)],
+        )
+
+
+class MissingExtra(ConfigurationError):
+    """A part that was asked for needs a package that is not installed.
+
+    :ivar extra: the extra to install, as in ``pyramid_restproxy[extra]``.
+    :ivar wanted_by: what asked for it.
+    """
+
+    def __init__(self, extra: str, package: str, wanted_by: str) -> None:
+        self.extra = extra
+        self.package = package
+        self.wanted_by = wanted_by
+        super().__init__(
+            f"{wanted_by} needs the package {package!r}, which is not installed. "
+            f"Install it with: pip install 'pyramid_restproxy[{extra}]'"
+        )

@@ -1,0 +1,342 @@
+"""The ``restproxy.*`` settings: one table, checked once, read as frozen objects.
+
+Every setting is one row of :data:`SETTINGS` (or, for the options of a named
+backend, of :data:`BACKEND_OPTIONS`). Unknown names and bad values are refused
+with the name and the value in the message. Only the objects made here are read
+by the rest of the package, never the dictionary.
+
+``config.include('pyramid_restproxy.settings')`` parses in a deferred action, so
+the application may still change ``registry.settings`` after the include.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyramid.config import PHASE0_CONFIG, Configurator
+from pyramid.exceptions import ConfigurationError
+from pyramid.registry import Registry
+from pyramid.settings import asbool
+
+from pyramid_restproxy.interfaces import IRestProxySettings
+
+__all__ = [
+    "BACKEND_OPTIONS",
+    "PREFIX",
+    "SETTINGS",
+    "BackendSettings",
+    "Setting",
+    "Settings",
+    "parse_settings",
+    "settings_of",
+]
+
+PREFIX = "restproxy."
+
+# RFC 9110 section 5.6.2
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+#: Methods that can never be the target of an override: GET and HEAD would skip
+#: the CSRF check, TRACE reflects credentials, CONNECT asks for a tunnel.
+FORBIDDEN_TARGETS = frozenset({"GET", "HEAD", "TRACE", "CONNECT"})
+
+
+def words(value: object) -> tuple[str, ...]:
+    """Split a setting on white space and commas; sequences pass.
+
+    :param value: str or a sequence of str.
+    :returns: a tuple of non-empty str.
+    """
+    if isinstance(value, str):
+        return tuple(word for word in re.split(r"[\s,]+", value) if word)
+    if isinstance(value, (tuple, list)) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    raise ValueError("expected words separated by spaces or commas")
+
+
+def lines(value: object) -> tuple[str, ...]:
+    """Split a setting into its non-empty lines, stripped."""
+    if isinstance(value, str):
+        return tuple(line.strip() for line in value.splitlines() if line.strip())
+    return words(value)
+
+
+def tokens(value: object) -> tuple[str, ...]:
+    """Read words that each are a token (RFC 9110 section 5.6.2)."""
+    found = words(value)
+    for word in found:
+        if not _TOKEN.fullmatch(word):
+            raise ValueError(f"{word!r} is not a token")
+    return found
+
+
+def override_methods(value: object) -> tuple[str, ...]:
+    """Read the methods that an override may ask for, upper-cased."""
+    methods = tuple(method.upper() for method in tokens(value))
+    refused = [m for m in methods if m in FORBIDDEN_TARGETS or m == "POST"]
+    if refused:
+        raise ValueError(
+            f"{', '.join(refused)} can never be the target of a method override"
+        )
+    return methods
+
+
+def seconds(value: object) -> float:
+    """Read a positive number of seconds."""
+    number = float(value)  # type: ignore[arg-type]
+    if not 0 < number < float("inf"):
+        raise ValueError("expected a positive number of seconds")
+    return number
+
+
+def optional_seconds(value: object) -> float | None:
+    """Read a positive number of seconds, or nothing for no limit."""
+    return None if value is None or value == "" else seconds(value)
+
+
+def size(value: object) -> int:
+    """Read a size in bytes, zero or more."""
+    number = int(value)  # type: ignore[call-overload]
+    if number < 0:
+        raise ValueError("expected zero or more bytes")
+    return number
+
+
+def optional_size(value: object) -> int | None:
+    """Read a size in bytes, or nothing for no limit."""
+    return None if value is None or value == "" else size(value)
+
+
+def text(value: object) -> str:
+    """Read a text, stripped."""
+    return "" if value is None else str(value).strip()
+
+
+def boolean(value: object) -> bool:
+    """Read a truth value, as strictly as a mistake deserves."""
+    if isinstance(value, bool):
+        return value
+    if str(value).strip().lower() in ("", "false", "no", "off", "f", "n", "0"):
+        return False
+    if asbool(value):
+        return True
+    raise ValueError("expected true or false")
+
+
+def one_of(*allowed: str) -> Callable[[object], str]:
+    """Make a cast that takes one of `allowed`."""
+
+    def cast(value: object) -> str:
+        word = text(value)
+        if word not in allowed:
+            raise ValueError(f"expected one of {', '.join(allowed)}")
+        return word
+
+    return cast
+
+
+def host_policy(value: object) -> str:
+    """Read the Host policy: ``destination``, ``preserve`` or a host name."""
+    word = text(value)
+    if not re.fullmatch(r"[A-Za-z0-9.\-_:\[\]]+", word):
+        raise ValueError("expected 'destination', 'preserve' or a host name")
+    return word
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the settings table.
+
+    :ivar name: the name without ``restproxy.``.
+    :ivar cast: reads the raw value, raises ValueError or TypeError.
+    :ivar default: the value when the setting is absent.
+    :ivar unit: for the docs: ``seconds``, ``bytes``, ``words``, ...
+    :ivar effect: for the docs: what it does, in one sentence.
+    """
+
+    name: str
+    cast: Callable[[object], Any]
+    default: Any
+    unit: str
+    effect: str
+
+    @property
+    def attribute(self) -> str:
+        """The attribute of :class:`Settings` that holds the value."""
+        return self.name.replace(".", "_")
+
+
+SETTINGS = (
+    Setting("errors", one_of("problem", "envelope"), "problem", "word",
+            "Shape of error bodies for machines: RFC 9457 problem documents, "
+            "or ``{\"error\": {code, type, message}}``."),
+    Setting("error_template", text, "", "asset",
+            "Template of the HTML error page; gets ``status``, ``title``, "
+            "``detail``, ``instance`` and ``request``."),
+    Setting("unexpected_errors", one_of("problem", "raise"), "problem", "word",
+            "What becomes of an exception that no view handles: a 500 without "
+            "any detail (and the traceback in the log), or raised to the server."),
+    Setting("representations", tokens, ("html", "json", "xml"), "words",
+            "What a negotiated view offers when it names nothing itself, in "
+            "server order."),
+    Setting("not_acceptable", one_of("refuse", "fallback"), "refuse", "word",
+            "When nothing fits Accept: answer 406, or send the first "
+            "representation all the same."),
+    Setting("format_parameter", text, "", "word",
+            "Name of a query parameter that chooses the representation by its "
+            "name, e.g. ``format``; empty for none."),
+    Setting("advertise_alternates", boolean, False, "boolean",
+            "Add ``Content-Location`` and ``Link: rel=alternate`` to negotiated "
+            "answers."),
+    Setting("automatic_options", boolean, True, "boolean",
+            "Answer OPTIONS with ``Allow`` where no view does."),
+    Setting("lint", boolean, True, "boolean",
+            "Warn at start-up about views and routes that are probably a mistake."),
+    Setting("override.enabled", boolean, True, "boolean",
+            "Whether POST requests may ask for another method at all."),
+    Setting("override.methods", override_methods, ("PUT", "PATCH", "DELETE"), "words",
+            "Methods that an override may ask for."),
+    Setting("override.field", text, "_method", "name",
+            "Form field that asks for an override, case-sensitive; empty for none."),
+    Setting("override.headers", tokens, ("X-HTTP-Method-Override",), "names",
+            "Header fields that ask for an override; empty for none."),
+    Setting("override.on_invalid", one_of("ignore", "reject"), "ignore", "word",
+            "What becomes of a request whose override is not allowed or "
+            "ambiguous: it stays POST, or it is answered 400."),
+    Setting("override.peek", size, 65536, "bytes",
+            "How much of a form body is looked at for the field."),
+    Setting("backends", lines, (), "lines",
+            "Backends of the gateway application, ``name = url [url ...]``, one a line."),
+    Setting("routes", lines, (), "lines",
+            "Routes of the gateway application, ``pattern -> backend [option=value ...]``, "
+            "one a line, first match wins."),
+    Setting("trusted_proxies", words, (), "addresses",
+            "Addresses or networks (CIDR) of the proxies in front of this "
+            "application whose X-Forwarded-* fields are believed."),
+)
+
+#: Options of one backend: ``restproxy.backend.<name>.<option>``.
+BACKEND_OPTIONS = (
+    Setting("connect_timeout", seconds, 5.0, "seconds",
+            "How long a connection may take to be made."),
+    Setting("read_timeout", seconds, 30.0, "seconds",
+            "How long the backend may be silent."),
+    Setting("host", host_policy, "destination", "word",
+            "The Host field sent: the destination's (``destination``), the "
+            "client's (``preserve``), or the name given."),
+)
+
+#: Names of backends: what can stand in a setting's name and in a log line.
+BACKEND_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSettings:
+    """Options of one backend; one attribute a row of :data:`BACKEND_OPTIONS`."""
+
+    connect_timeout: float = 5.0  #: seconds
+    read_timeout: float = 30.0  #: seconds, between two pieces
+    host: str = "destination"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that ``restproxy.*`` says; one attribute a row of :data:`SETTINGS`."""
+
+    errors: str = "problem"
+    error_template: str = ""
+    unexpected_errors: str = "problem"
+    representations: tuple[str, ...] = ("html", "json", "xml")
+    not_acceptable: str = "refuse"
+    format_parameter: str = ""
+    advertise_alternates: bool = False
+    automatic_options: bool = True
+    lint: bool = True
+    override_enabled: bool = True
+    override_methods: tuple[str, ...] = ("PUT", "PATCH", "DELETE")
+    override_field: str = "_method"
+    override_headers: tuple[str, ...] = ("X-HTTP-Method-Override",)
+    override_on_invalid: str = "ignore"
+    override_peek: int = 65536  #: bytes
+    backends: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    #: options given as ``restproxy.backend.<name>.<option>``, by backend, as read
+    backend: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+_TABLE = {row.name: row for row in SETTINGS}
+_BACKEND_TABLE = {row.name: row for row in BACKEND_OPTIONS}
+
+
+def read(row: Setting, full_name: str, value: object) -> Any:
+    """Cast one raw value.
+
+    :raises ConfigurationError: naming the setting and the value.
+    """
+    try:
+        return row.cast(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{full_name} = {value!r}: {error}") from error
+
+
+def parse_settings(raw: Mapping[str, Any]) -> Settings:
+    """Read all ``restproxy.*`` settings of a settings dictionary.
+
+    :param raw: the dictionary, e.g. ``registry.settings``; other names in it
+        are not looked at.
+    :returns: the parsed, frozen settings.
+    :raises ConfigurationError: for an unknown name or a bad value.
+    """
+    values: dict[str, Any] = {}
+    backend: dict[str, dict[str, Any]] = {}
+    for full_name, value in raw.items():
+        if not full_name.startswith(PREFIX):
+            continue
+        name = full_name[len(PREFIX) :]
+        if name.startswith("backend."):
+            owner, option, read_value = _backend_option(full_name, name, value)
+            backend.setdefault(owner, {})[option] = read_value
+        elif name in _TABLE:
+            values[_TABLE[name].attribute] = read(_TABLE[name], full_name, value)
+        else:
+            raise ConfigurationError(
+                f"{full_name} is not a setting of pyramid_restproxy. Known: "
+                + ", ".join(PREFIX + known for known in sorted(_TABLE))
+            )
+    return Settings(**values, backend=backend)
+
+
+def _backend_option(full_name: str, name: str, value: object) -> tuple[str, str, Any]:
+    _, _, rest = name.partition(".")
+    owner, _, option = rest.partition(".")
+    if not BACKEND_NAME.fullmatch(owner) or option not in _BACKEND_TABLE:
+        raise ConfigurationError(
+            f"{full_name} is not a setting of pyramid_restproxy. Options of a "
+            "backend: "
+            + ", ".join(f"{PREFIX}backend.NAME.{known}" for known in _BACKEND_TABLE)
+        )
+    return owner, option, read(_BACKEND_TABLE[option], full_name, value)
+
+
+def settings_of(registry: Registry) -> Settings:
+    """Return the parsed settings of an application.
+
+    :param registry: its registry, after a commit; before one (a directive that
+        runs before the settings are parsed) they are parsed on the spot.
+    """
+    found = registry.queryUtility(IRestProxySettings)
+    return found if found is not None else parse_settings(registry.settings or {})
+
+
+def includeme(config: Configurator) -> None:
+    """Parse the settings when the configuration is committed, before anything else."""
+
+    def register() -> None:
+        settings = parse_settings(config.registry.settings or {})
+        config.registry.registerUtility(settings, IRestProxySettings)
+
+    config.action(("restproxy", "settings"), register, order=PHASE0_CONFIG)
