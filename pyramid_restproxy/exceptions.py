@@ -77,17 +77,17 @@ class OverrideRejected(MalformedRequest):
 class MethodNotAllowed(RequestRefused, HTTPMethodNotAllowed):
     """The resource exists and does not support the method (RFC 9110 section 15.5.6).
 
-    :ivar allow: the methods that it does support, in the order of ``Allow``.
+    :ivar allowed: the methods that it does support, in the order of ``Allow``.
     """
 
-    def __init__(self, method: str, allow: Sequence[str]) -> None:
-        self.method = method
-        self.allow = tuple(allow)
-        self.problem_members = {"allow": list(self.allow)}
+    def __init__(self, allowed: Sequence[str]) -> None:
+        self.allowed = tuple(allowed)
+        self.problem_members = {"allow": list(self.allowed)}
+        listed = ", ".join(self.allowed)
         super().__init__(
             "This resource does not support the method of the request. "
-            f"It supports {', '.join(self.allow)}.",
-            headers=[("Allow", ", ".join(self.allow))],
+            f"It supports {listed}.",
+            headers=[("Allow", listed)],
         )
 
 

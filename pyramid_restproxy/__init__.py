@@ -1,0 +1,51 @@
+"""RESTful routing and forwarding to backend services, for Pyramid.
+
+``config.include('pyramid_restproxy')`` includes every part; each part can be
+included alone. The names below are the public ones.
+"""
+
+from __future__ import annotations
+
+from pyramid.config import Configurator
+
+from pyramid_restproxy.exceptions import (
+    MalformedRequest,
+    MethodNotAllowed,
+    MissingExtra,
+    NotAcceptable,
+    OverrideRejected,
+    RequestRefused,
+    RestProxyError,
+    UnsupportedMediaType,
+)
+from pyramid_restproxy.routing.forms import delete_form, method_field
+from pyramid_restproxy.routing.middleware import MethodOverrideMiddleware
+from pyramid_restproxy.routing.predicates import allowed_methods, extension
+from pyramid_restproxy.routing.resources import rest_resource
+from pyramid_restproxy.routing.tweens import MethodOverridden
+
+__all__ = [
+    "MalformedRequest",
+    "MethodNotAllowed",
+    "MethodOverridden",
+    "MethodOverrideMiddleware",
+    "MissingExtra",
+    "NotAcceptable",
+    "OverrideRejected",
+    "RequestRefused",
+    "RestProxyError",
+    "UnsupportedMediaType",
+    "allowed_methods",
+    "delete_form",
+    "extension",
+    "includeme",
+    "method_field",
+    "rest_resource",
+]
+
+
+def includeme(config: Configurator) -> None:
+    """Include every part."""
+    config.include("pyramid_restproxy.settings")
+    config.include("pyramid_restproxy.problems")
+    config.include("pyramid_restproxy.routing")

@@ -1,0 +1,96 @@
+"""Say how a request would be answered, without running the view.
+
+The same override, mapper, predicates, refusals and negotiation as a real request,
+in the same order; the view, its permission and its side effects are left out.
+"""
+
+from __future__ import annotations
+
+from pyramid.exceptions import PredicateMismatch
+from pyramid.httpexceptions import HTTPNotFound
+from pyramid.interfaces import IRootFactory, IRoutesMapper, ITraverser
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.traversal import DefaultRootFactory, ResourceTreeTraverser
+
+from pyramid_restproxy.exceptions import OverrideRejected
+from pyramid_restproxy.routing import override, refusals
+from pyramid_restproxy.routing.catalogue import ViewRow, catalogue_of
+from pyramid_restproxy.routing.offers import choose
+from pyramid_restproxy.routing.state import Decision, rest_of
+from pyramid_restproxy.settings import Settings, settings_of
+
+__all__ = ["decide"]
+
+
+def decide(request: Request) -> Decision:
+    """Return the decision record that a request would get.
+
+    :param request: a request with its ``registry``; its environ is changed as a
+        real request's is.
+    """
+    settings = settings_of(request.registry)
+    refused = _override(request, settings)
+    _route(request)
+    state = rest_of(request)
+    if refused:
+        state.refusal = refused
+        return state.decision
+    row = _view(request)
+    if row is None:
+        missing = PredicateMismatch() if request.matched_route else HTTPNotFound()
+        answer = refusals.answer(request, missing, settings)
+        if isinstance(answer, Response) and answer.status_int == 200:
+            state.refusal = f"none: OPTIONS is answered, Allow: {answer.headers['Allow']}"
+        elif answer is None:
+            state.refusal = "no view" if request.matched_route else "no route"
+    elif row.offers:
+        _negotiate(request, row, settings)
+    return state.decision
+
+
+def _override(request: Request, settings: Settings) -> str | None:
+    if not settings.override_enabled:
+        return None
+    try:
+        override.apply(request.environ, override.OverridePolicy.from_settings(settings))
+    except OverrideRejected as refused:
+        return f"override rejected: {refused.reason}"
+    return None
+
+
+def _route(request: Request) -> None:
+    """Match the route and find the context, as Pyramid's router does."""
+    query = request.registry.queryUtility
+    info = query(IRoutesMapper)(request)
+    route = info["route"]
+    request.matchdict, request.matched_route = info["match"], route
+    root_factory = query(IRootFactory, default=DefaultRootFactory)
+    root = ((route and route.factory) or root_factory)(request)
+    traverser = request.registry.queryAdapter(root, ITraverser)
+    request.__dict__.update((traverser or ResourceTreeTraverser(root))(request))
+
+
+def _view(request: Request) -> ViewRow | None:
+    rows = refusals.reachable(catalogue_of(request.registry), request)
+    for row in rows:
+        if all(predicate(request.context, request) for predicate in row.predicates):
+            return row
+    return None
+
+
+def _negotiate(request: Request, row: ViewRow, settings: Settings) -> None:
+    state = rest_of(request)
+    parameter = settings.format_parameter
+    state.offers = row.offers
+    assert row.offers is not None
+    state.choice = choose(
+        row.offers,
+        state.extension,
+        request.GET.get(parameter) if parameter else None,
+        request.environ.get("HTTP_ACCEPT"),
+        reads_accept=state.reads_accept,
+        strict=settings.not_acceptable == "refuse",
+    )
+    if state.choice is None:
+        state.refusal = "not acceptable"

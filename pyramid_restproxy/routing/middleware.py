@@ -1,0 +1,67 @@
+"""Method override as a WSGI filter, for applications that are not Pyramid's.
+
+In an ini file::
+
+    [filter:method_override]
+    use = egg:pyramid_restproxy#method_override
+    methods = PUT PATCH DELETE
+    on_invalid = reject
+
+Takes the settings of ``restproxy.override.*`` without that prefix. The rules are
+those of the tween (``override``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pyramid_restproxy.exceptions import OverrideRejected
+from pyramid_restproxy.routing import override
+from pyramid_restproxy.settings import parse_settings
+
+__all__ = ["MethodOverrideMiddleware", "filter_app_factory"]
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class MethodOverrideMiddleware:
+    """Give POST requests the method they mean before `application` sees them.
+
+    :param application: a WSGI application.
+    :param policy: what may be overridden, and how it is asked for.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        policy: override.OverridePolicy | None = None,
+    ) -> None:
+        self.application = application
+        self.policy = policy or override.OverridePolicy()
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        try:
+            override.apply(environ, self.policy)
+        except OverrideRejected as refused:
+            return refused(environ, start_response)
+        return self.application(environ, start_response)
+
+
+def filter_app_factory(
+    application: Application, global_config: Mapping[str, str], **local: str
+) -> Application:
+    """Wrap an application (entry point of ``paste.filter_app_factory``).
+
+    :param local: the filter's settings, e.g. ``methods``, ``field``, ``headers``.
+    :raises ConfigurationError: for an unknown name or a bad value.
+    """
+    settings = parse_settings(
+        {f"restproxy.override.{name}": value for name, value in local.items()}
+    )
+    if not settings.override_enabled:
+        return application
+    policy = override.OverridePolicy.from_settings(settings)
+    return MethodOverrideMiddleware(application, policy)

@@ -1,0 +1,288 @@
+"""Which method a POST really means: a form field or a header may say so.
+
+Pure rules over values and one bounded look at the body of a form; the tween
+(``tweens``) and the WSGI filter (``middleware``) both call :func:`apply`.
+
+The rules: only POST is looked at; the query never is. The form field comes
+first, then the header. GET, HEAD, TRACE and CONNECT can never be asked for (they
+would skip the CSRF check, reflect credentials, or ask for a tunnel).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+from urllib.parse import unquote_to_bytes
+
+from pyramid_restproxy.exceptions import OverrideRejected
+from pyramid_restproxy.settings import Settings
+
+__all__ = ["ORIGINAL", "Override", "OverridePolicy", "apply", "decide", "form_values"]
+
+#: Environ key of the method on the request line, set when an override is applied.
+ORIGINAL = "http_method_override.original_method"
+#: Environ key of where an override came from, ``field`` or ``header``.
+SOURCE = "http_method_override.source"
+
+URLENCODED = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+
+# RFC 2046 section 5.1.1, as a bare or a quoted parameter.
+_BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
+_DISPOSITION = re.compile(rb"^content-disposition:\s*form-data\s*;(.*)$", re.I | re.M)
+_PARAMETER = re.compile(rb';?\s*([a-z*]+)\s*=\s*(?:"([^"]*)"|([^\s;]+))', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class OverridePolicy:
+    """What may be overridden, and how it is asked for.
+
+    :ivar targets: the methods that may be asked for.
+    :ivar field: name of the form field, empty for none.
+    :ivar headers: environ keys of the header fields.
+    :ivar reject: whether a request with a bad override is refused; else it stays POST.
+    :ivar peek: how many bytes of a form are looked at.
+    """
+
+    targets: frozenset[str] = frozenset({"PUT", "PATCH", "DELETE"})
+    field: str = "_method"
+    headers: tuple[str, ...] = ("HTTP_X_HTTP_METHOD_OVERRIDE",)
+    reject: bool = False
+    peek: int = 65536
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> OverridePolicy:
+        """Read the policy from ``restproxy.override.*``."""
+        return cls(
+            targets=frozenset(settings.override_methods),
+            field=settings.override_field,
+            headers=tuple(
+                "HTTP_" + name.upper().replace("-", "_")
+                for name in settings.override_headers
+            ),
+            reject=settings.override_on_invalid == "reject",
+            peek=settings.override_peek,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """An override that is to be applied.
+
+    :ivar method: the method that the request means.
+    :ivar source: ``'field'`` or ``'header'``.
+    """
+
+    method: str
+    source: str
+
+
+# -- the rule ----------------------------------------------------------------------
+
+
+def decide(
+    fields: list[str], headers: list[str], policy: OverridePolicy
+) -> Override | None:
+    """Decide what a POST request means.
+
+    :param fields: values of the form field, in order.
+    :param headers: values of the header fields, in order.
+    :returns: the override, or None where the request stays POST.
+    :raises OverrideRejected: only where the policy rejects.
+    """
+    asked_field = [value.strip().upper() for value in fields if value.strip()]
+    asked_header = [value.strip().upper() for value in headers if value.strip()]
+    if policy.reject and len({*asked_field, *asked_header}) > 1:
+        raise OverrideRejected(
+            "ambiguous", "The request asks for more than one method override."
+        )
+    if asked_field:
+        found = Override(asked_field[-1], "field")  # the last one, as form parsers do
+    elif asked_header:
+        found = Override(asked_header[0], "header")
+    else:
+        return None
+    if found.method in policy.targets:
+        return found
+    if policy.reject:
+        raise OverrideRejected(
+            "target", "The request asks for a method override that is not allowed."
+        )
+    return None
+
+
+def apply(environ: MutableMapping[str, Any], policy: OverridePolicy) -> Override | None:
+    """Give a request the method that it means.
+
+    :param environ: the WSGI environ; ``REQUEST_METHOD`` is changed, the original
+        is kept under :data:`ORIGINAL`, the body stays readable from its start.
+    :returns: what was applied, or None.
+    :raises OverrideRejected: only where the policy rejects.
+    """
+    if environ["REQUEST_METHOD"] != "POST":
+        return None
+    headers = [environ[key] for key in policy.headers if key in environ]
+    found = decide(peek_fields(environ, policy), headers, policy)
+    if found:
+        environ[ORIGINAL], environ[SOURCE] = "POST", found.source
+        environ["REQUEST_METHOD"] = found.method
+    return found
+
+
+# -- the look at the form ------------------------------------------------------------
+
+
+def peek_fields(environ: MutableMapping[str, Any], policy: OverridePolicy) -> list[str]:
+    """Return the values of the override field in the first bytes of a form.
+
+    Anything but a form, by its Content-Type, is not read at all; nor is a body
+    of unknown length that the server does not end.
+    """
+    content_type = environ.get("CONTENT_TYPE") or ""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if not policy.field or media_type not in (URLENCODED, MULTIPART):
+        return []
+    prefix, complete = _peek(environ, policy.peek)
+    name = policy.field.encode("utf-8")
+    return form_values(content_type, prefix, complete, name)
+
+
+def _peek(environ: MutableMapping[str, Any], limit: int) -> tuple[bytes, bool]:
+    """Read at most `limit` bytes of the body and put them back."""
+    length = _body_length(environ)
+    if not length:
+        return b"", True
+    stream = environ["wsgi.input"]
+    wanted = limit if length is None else min(length, limit)
+    if environ.get("webob.is_body_seekable"):
+        stream.seek(0)
+        prefix = _read(stream, wanted)
+        stream.seek(0)
+    else:
+        prefix = _read(stream, wanted)
+        environ["wsgi.input"] = PushedBack(prefix, stream)
+    return prefix, len(prefix) < wanted or length == len(prefix)
+
+
+def _body_length(environ: MutableMapping[str, Any]) -> int | None:
+    """Return the length in bytes; 0 for none to read, None for unknown but ended."""
+    value = environ.get("CONTENT_LENGTH")
+    if value:
+        return int(value) if re.fullmatch(r"[0-9]{1,18}", value) else 0
+    return None if environ.get("wsgi.input_terminated") else 0
+
+
+def _read(stream: BinaryIO, wanted: int) -> bytes:
+    """Read `wanted` bytes, or up to the end; a socket may give fewer at a time."""
+    pieces = []
+    while wanted > 0:
+        piece = stream.read(wanted)
+        if not piece:
+            break
+        pieces.append(piece)
+        wanted -= len(piece)
+    return b"".join(pieces)
+
+
+class PushedBack:
+    """A body with its first bytes read and put back; as ``wsgi.input`` (PEP 3333).
+
+    :param prefix: the bytes that were read.
+    :param rest: the stream that they were read from.
+    """
+
+    def __init__(self, prefix: bytes, rest: BinaryIO) -> None:
+        self._prefix = prefix
+        self._rest = rest
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read up to `size` bytes, all where it is negative or None."""
+        if size is None or size < 0:
+            prefix, self._prefix = self._prefix, b""
+            return prefix + self._rest.read()
+        piece, self._prefix = self._prefix[:size], self._prefix[size:]
+        # One short read is allowed, an empty one before the end is not.
+        return piece or self._rest.read(size)
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """Read one line, of up to `size` bytes where it is not negative."""
+        limit = -1 if size is None else size
+        end = self._prefix.find(b"\n") + 1
+        if end or 0 <= limit <= len(self._prefix):
+            cut = end or limit
+            return self.read(cut if limit < 0 else min(cut, limit))
+        piece, self._prefix = self._prefix, b""
+        left = limit - len(piece) if limit >= 0 else -1
+        return piece + self._rest.readline(left)
+
+    def readlines(self, hint: int | None = None) -> list[bytes]:
+        """Read the lines that are left."""
+        return list(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+
+# -- the forms ---------------------------------------------------------------------
+
+
+def form_values(
+    content_type: str, prefix: bytes, complete: bool, name: bytes
+) -> list[str]:
+    """Find the values of one field in the first bytes of a form.
+
+    Never raises: what is not well-formed has no value.
+
+    :param content_type: the Content-Type field, with its parameters.
+    :param prefix: the first bytes of the body.
+    :param complete: whether they are the whole body.
+    :param name: the field, as bytes.
+    :returns: the ASCII values, in order; a value that the prefix cuts off, one
+        that is not ASCII, and a file part do not count.
+    """
+    if content_type.partition(";")[0].strip().lower() == URLENCODED:
+        found = _urlencoded(prefix, complete, name)
+    else:
+        found = _multipart(content_type, prefix, name)
+    return [value.decode("ascii") for value in found if value.isascii()]
+
+
+def _urlencoded(prefix: bytes, complete: bool, name: bytes) -> Iterator[bytes]:
+    pairs = prefix.split(b"&")
+    for pair in pairs if complete else pairs[:-1]:
+        key, _, value = pair.partition(b"=")
+        if _decoded(key) == name:
+            yield _decoded(value)
+
+
+def _decoded(quoted: bytes) -> bytes:
+    return unquote_to_bytes(quoted.replace(b"+", b" "))
+
+
+def _multipart(content_type: str, prefix: bytes, name: bytes) -> Iterator[bytes]:
+    """Yield the values of plain parts that end within the prefix (RFC 7578)."""
+    match = _BOUNDARY.search(content_type)
+    if not match:
+        return
+    delimiter = b"\r\n--" + cast(str, match[1] or match[2]).encode("latin-1", "replace")
+    # The last piece is cut off, or is what follows the closing delimiter.
+    for part in (b"\r\n" + prefix).split(delimiter)[1:-1]:
+        head, separator, value = part.partition(b"\r\n\r\n")
+        if separator and part.startswith(b"\r\n") and _plain_field(head) == name:
+            yield value
+
+
+def _plain_field(head: bytes) -> bytes | None:
+    """Return the name of a part; None for a file or where there is none."""
+    disposition = _DISPOSITION.search(head)
+    if not disposition:
+        return None
+    found = {
+        key.lower(): quoted or bare
+        for key, quoted, bare in _PARAMETER.findall(disposition[1].rstrip(b"\r"))
+    }
+    if b"filename" in found or b"filename*" in found:
+        return None
+    return found.get(b"name")

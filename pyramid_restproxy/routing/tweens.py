@@ -1,0 +1,78 @@
+"""The two tweens of routing, and in which order they stand.
+
+``override`` is near the ingress: routing, CSRF check and predicates must see the
+effective method. ``refusals`` is nearest to the router, under Pyramid's exception
+views, so that these can give 405, 415 and 406 a face of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pyramid.httpexceptions import HTTPNotFound
+from pyramid.registry import Registry
+from pyramid.request import Request
+from pyramid.response import Response
+from zope.interface import implementer
+
+from pyramid_restproxy.exceptions import OverrideRejected
+from pyramid_restproxy.interfaces import IMethodOverridden
+from pyramid_restproxy.routing import override, refusals
+from pyramid_restproxy.settings import settings_of
+
+__all__ = ["MethodOverridden"]
+
+Handler = Callable[[Request], Response]
+
+OVERRIDE = "pyramid_restproxy.routing.tweens.override_tween_factory"
+REFUSALS = "pyramid_restproxy.routing.tweens.refusals_tween_factory"
+
+
+@implementer(IMethodOverridden)
+class MethodOverridden:
+    """Event: a request was given another method, see :class:`IMethodOverridden`."""
+
+    def __init__(self, request: Request, applied: override.Override) -> None:
+        self.request = request
+        self.original = "POST"
+        self.effective = applied.method
+        self.source = applied.source
+
+
+def override_tween_factory(handler: Handler, registry: Registry) -> Handler:
+    """Make the tween that gives POST requests the method they mean."""
+    settings = settings_of(registry)
+    if not settings.override_enabled:
+        return handler
+    policy = override.OverridePolicy.from_settings(settings)
+
+    def override_tween(request: Request) -> Response:
+        environ = request.environ
+        if environ["REQUEST_METHOD"] == "POST":
+            try:
+                applied = override.apply(environ, policy)
+            except OverrideRejected as refused:
+                return refused
+            if applied and registry.has_listeners:
+                registry.notify(MethodOverridden(request, applied))
+        return handler(request)
+
+    return override_tween
+
+
+def refusals_tween_factory(handler: Handler, registry: Registry) -> Handler:
+    """Make the tween that tells 405, 415 and OPTIONS from 404."""
+    settings = settings_of(registry)
+
+    def refusals_tween(request: Request) -> Response:
+        try:
+            return handler(request)
+        except HTTPNotFound as missing:
+            answer = refusals.answer(request, missing, settings)
+            if answer is None:
+                raise
+            if isinstance(answer, Exception):
+                raise answer from missing
+            return answer
+
+    return refusals_tween
