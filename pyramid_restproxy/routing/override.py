@@ -156,14 +156,20 @@ def _peek(environ: MutableMapping[str, Any], limit: int) -> tuple[bytes, bool]:
         return b"", True
     stream = environ["wsgi.input"]
     wanted = limit if length is None else min(length, limit)
-    if environ.get("webob.is_body_seekable"):
-        stream.seek(0)
+    if _is_seekable(stream):
+        start = stream.tell()
         prefix = _read(stream, wanted)
-        stream.seek(0)
+        stream.seek(start)
     else:
         prefix = _read(stream, wanted)
         environ["wsgi.input"] = PushedBack(prefix, stream)
     return prefix, len(prefix) < wanted or length == len(prefix)
+
+
+def _is_seekable(stream: Any) -> bool:
+    """Say whether a body is a file of the server's own, as waitress makes it."""
+    seekable = getattr(stream, "seekable", None)
+    return seekable is not None and bool(seekable())
 
 
 def _body_length(environ: MutableMapping[str, Any]) -> int | None:

@@ -1,0 +1,164 @@
+"""The command ``prest``: look at an application's REST and proxy configuration.
+
+``prest routes development.ini`` lists resources, representations and forwarded
+routes; ``prest explain development.ini GET /posts/1 -H 'Accept: text/html'`` says
+how a request would be answered, without running the view.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from pyramid.interfaces import IRoutesMapper
+from pyramid.paster import bootstrap, setup_logging
+from pyramid.registry import Registry
+from pyramid.request import Request
+
+from pyramid_restproxy.routing.catalogue import ViewRow, catalogue_of
+from pyramid_restproxy.routing.explain import decide
+from pyramid_restproxy.routing.methods import allow_order
+from pyramid_restproxy.routing.representations import representations_of
+from pyramid_restproxy.routing.state import Decision
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    :param argv: the words after ``prest``; those of the process where left out.
+    :returns: the exit status: 0, or 1 where ``explain`` finds a refusal.
+    """
+    options = _parser().parse_args(argv)
+    setup_logging(options.ini)
+    with bootstrap(options.ini) as environment:
+        return int(options.run(options, environment["registry"], sys.stdout))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="prest", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    routes = commands.add_parser("routes", help="list resources and forwarded routes")
+    routes.add_argument("ini", help="the ini file, e.g. development.ini#main")
+    routes.set_defaults(run=_routes)
+    explain = commands.add_parser("explain", help="say how a request is answered")
+    explain.add_argument("ini", help="the ini file, e.g. development.ini#main")
+    explain.add_argument("method", help="e.g. GET")
+    explain.add_argument("path", help="path with query, e.g. '/posts/1?x=1'")
+    explain.add_argument(
+        "-H", "--header", action="append", default=[], metavar="'Name: value'"
+    )
+    explain.add_argument("-d", "--data", default="", help="the body, e.g. a form")
+    explain.set_defaults(run=_explain)
+    return parser
+
+
+# -- prest routes -------------------------------------------------------------------
+
+
+def _routes(options: argparse.Namespace, registry: Registry, out: io.TextIOBase) -> int:
+    catalogue = catalogue_of(registry)
+    mapper = registry.getUtility(IRoutesMapper)
+    forwarded = dict(_forwarded(registry))
+    rows = [("Route", "Pattern", "Methods", "Representations", "Answered by")]
+    for route in mapper.get_routes():
+        views = catalogue.of_route(route.name)
+        if route.name in forwarded:
+            methods = _methods(views) or "*"
+            rows.append((route.name, route.pattern, methods, "", forwarded[route.name]))
+            continue
+        for row in views:
+            rows.append((route.name, route.pattern, *_view_cells(row)))
+    _print_table(rows, out)
+    print(file=out)
+    _print_table(list(_representation_rows(registry)), out)
+    return 0
+
+
+def _forwarded(registry: Registry) -> Iterator[tuple[str, str]]:
+    """Yield the names of forwarded routes with where they lead."""
+    introspector = getattr(registry, "introspector", None)
+    category = introspector.get_category("restproxy proxy routes") if introspector else ()
+    for entry in category or ():
+        found = entry["introspectable"]
+        yield found["name"], f"-> {found['backend']}"
+
+
+def _methods(views: Iterable[ViewRow]) -> str:
+    methods = frozenset[str]().union(*(row.methods.listed() for row in views))
+    return ",".join(allow_order(methods))
+
+
+def _view_cells(row: ViewRow) -> tuple[str, str, str]:
+    methods = _methods([row]) if row.says_method else "*"
+    offered = ",".join(r.name for r in row.offers.representations) if row.offers else ""
+    name = getattr(row.view, "__qualname__", None) or repr(row.view)
+    return methods, offered, f"{name}.{row.attr}" if row.attr else name
+
+
+def _representation_rows(registry: Registry) -> Iterator[tuple[str, ...]]:
+    yield "Representation", "Media type", "Extensions", "Aliases"
+    for each in representations_of(registry).values():
+        extensions, aliases = ",".join(each.extensions), ",".join(each.aliases)
+        yield each.name, each.media_type, extensions, aliases
+
+
+def _print_table(rows: Sequence[Sequence[str]], out: io.TextIOBase) -> None:
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    rule = ["-" * width for width in widths]
+    for row in (rows[0], rule, *rows[1:]):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip(), file=out)
+
+
+# -- prest explain ------------------------------------------------------------------
+
+
+def _explain(options: argparse.Namespace, registry: Registry, out: io.TextIOBase) -> int:
+    request = _request(options, registry)
+    decision = decide(request)
+    for line in describe(decision, request):
+        print(line, file=out)
+    return 1 if decision.refusal and not decision.refusal.startswith("none") else 0
+
+
+def _request(options: argparse.Namespace, registry: Registry) -> Request:
+    body = options.data.encode("utf-8")
+    # curl's habit: what is given with -d is a form, unless a header says otherwise.
+    headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
+    for header in options.header:
+        name, _, value = header.partition(":")
+        headers[name.strip()] = value.strip()
+    request = Request.blank(options.path, method=options.method, headers=headers)
+    if body:
+        request.body = body
+    request.registry = registry
+    return request
+
+
+def describe(decision: Decision, request: Any) -> Iterator[str]:
+    """Yield the lines that tell a decision."""
+    method = decision.effective_method
+    if decision.method_source != "request":
+        method += f" ({decision.original_method} overridden by {decision.method_source})"
+    yield f"method          {method}"
+    yield f"route           {decision.route or 'none'}"
+    if decision.route:
+        yield f"matchdict       {dict(request.matchdict)}"
+    yield f"extension       {decision.extension or 'none'}"
+    yield f"Accept          {decision.accept if decision.accept is not None else 'absent'}"
+    for score in decision.offers:
+        specificity = "no match" if score.specificity < 0 else score.specificity
+        yield f"  offer         {score.media_type}  q={score.q:g}  ({specificity})"
+    if decision.chosen:
+        yield f"representation  {decision.chosen}, by {decision.chosen_by}"
+    if decision.refusal:
+        yield f"refusal         {decision.refusal}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
