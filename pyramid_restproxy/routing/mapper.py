@@ -105,6 +105,7 @@ class RestRoutesMapper(RoutesMapper):
         self._revision = -1
         self._plans: dict[str | None, RoutePlan] = {}
         self._known: frozenset[str] = frozenset()
+        self._some_refuse_override = False
 
     def __call__(self, request: Request) -> dict[str, Any]:
         """Match a request, and note on it what was found.
@@ -124,7 +125,7 @@ class RestRoutesMapper(RoutesMapper):
         attrs = request.__dict__
         attrs["path_extension"] = None
         attrs["original_method"] = overridden or environ["REQUEST_METHOD"]
-        if extension or overridden:
+        if extension or (overridden and self._some_refuse_override):
             info = self._special(request, path, stem, extension)
         else:
             info = self._plain(request, path)
@@ -193,6 +194,7 @@ class RestRoutesMapper(RoutesMapper):
         }
         self._plans = plans
         self._known = frozenset[str]().union(*(p.extensions for p in plans.values()))
+        self._some_refuse_override = not all(p.override for p in plans.values())
         self._revision = revision
 
     def _plan_of(self, route: Route) -> RoutePlan:

@@ -259,11 +259,13 @@ def _urlencoded(prefix: bytes, complete: bool, name: bytes) -> Iterator[bytes]:
     pairs = prefix.split(b"&")
     for pair in pairs if complete else pairs[:-1]:
         key, _, value = pair.partition(b"=")
-        if _decoded(key) == name:
+        if key == name or (b"%" in key and _decoded(key) == name):
             yield _decoded(value)
 
 
 def _decoded(quoted: bytes) -> bytes:
+    if b"%" not in quoted and b"+" not in quoted:
+        return quoted  # nearly every value that is a method
     return unquote_to_bytes(quoted.replace(b"+", b" "))
 
 
