@@ -1,0 +1,264 @@
+"""`KeepAliveAdapter`: an HTTP/1.1 client as a ``requests`` transport adapter.
+
+Can be mounted in any session; the forwarder calls :meth:`KeepAliveAdapter.exchange`
+directly, which gives the answer without a ``requests.Response`` around it. It sends
+what it is given and nothing else, follows nothing, remembers nothing but idle
+connections. Retrying is for those who know what may be sent twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from requests import PreparedRequest, Response
+from requests.adapters import BaseAdapter
+from requests.exceptions import InvalidSchema, InvalidURL
+from requests.utils import select_proxy, urldefragauth
+
+from pyramid_restproxy.forwarding.wire.answer import Body, Head, read_head
+from pyramid_restproxy.forwarding.wire.connections import (
+    DEFAULT_PORTS,
+    Connection,
+    Deadline,
+    Origin,
+    Pool,
+    connect,
+    proxy_credentials,
+)
+from pyramid_restproxy.forwarding.wire.errors import NoAnswer, SendError
+from pyramid_restproxy.forwarding.wire.request import (
+    BLOCK,
+    Fields,
+    blocks,
+    chunks,
+    encode_head,
+)
+from pyramid_restproxy.forwarding.wire.response import WireResponse
+
+__all__ = ["KeepAliveAdapter", "Lease"]
+
+
+class Lease:
+    """A connection for the time of one exchange; the source of its answer.
+
+    :param pool: where it goes back to.
+    :param deadline: the limits of the exchange.
+    """
+
+    __slots__ = ("connection", "origin", "deadline", "_pool", "sent_whole")
+
+    def __init__(
+        self, connection: Connection, origin: Origin, deadline: Deadline, pool: Pool
+    ) -> None:
+        self.connection = connection
+        self.origin = origin
+        self.deadline = deadline
+        self.sent_whole = True
+        self._pool = pool
+
+    def receive(self, size: int) -> bytes:
+        """Return some bytes of the answer, none at the end of the stream."""
+        return self.connection.receive(size, self.deadline)
+
+    def release(self, reusable: bool) -> None:
+        """Give the connection back, or close it."""
+        if reusable and self.sent_whole:
+            self._pool.give(self.origin, self.connection)
+        else:
+            self.connection.close()
+
+
+class KeepAliveAdapter(BaseAdapter):
+    """Speak HTTP/1.1 over pooled connections.
+
+    Thread-safe; after a fork the child starts with an empty pool.
+
+    :param pool_size: idle connections kept for one origin.
+    :param idle_timeout: seconds after which an idle connection is not used again.
+    :param total_timeout: seconds for a whole exchange, body included; None for no
+        limit. A deadline, not a limit on silence.
+    """
+
+    def __init__(
+        self,
+        pool_size: int = 10,
+        idle_timeout: float = 30.0,
+        total_timeout: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.pool = Pool(pool_size, idle_timeout)
+        self.total_timeout = total_timeout
+
+    # -- for the forwarder --------------------------------------------------------
+
+    def exchange(
+        self,
+        origin: Origin,
+        head: bytes,
+        body: Any = None,
+        *,
+        method: str = "GET",
+        chunked: bool = False,
+        connect_timeout: float | None = None,
+        deadline: Deadline | None = None,
+    ) -> tuple[Head, Body]:
+        """Send one request and read the head of its answer.
+
+        :param head: the head, as :func:`encode_head` writes it.
+        :param body: bytes, a file, an iterable of bytes, or None.
+        :param method: the method in `head`; HEAD has an answer without a body.
+        :param chunked: whether the body is framed here, or has a known length.
+        :param connect_timeout: seconds to make a connection, None for no limit.
+        :param deadline: limits of the rest.
+        :returns: the head of the answer, and its body, which must be read to its
+            end or closed.
+        :raises WireError: by the stage that failed.
+        """
+        deadline = deadline or Deadline(None, self.total_timeout)
+        connection = self.pool.take(origin)
+        if connection is None:
+            connection = connect(origin, connect_timeout, deadline)
+        lease = Lease(connection, origin, deadline, self.pool)
+        answer = Head(method)
+        try:
+            failed = self._send(lease, head, body, chunked)
+            if not read_head(answer, lease):
+                reused = connection.used > 0
+                raise failed or NoAnswer("closed without an answer", reused)
+        except BaseException:
+            connection.close()
+            raise
+        connection.used += 1
+        return answer, Body(answer, lease)
+
+    def _send(
+        self, lease: Lease, head: bytes, body: Any, chunked: bool
+    ) -> SendError | None:
+        """Send a request; what stops it may still have been answered."""
+        connection, deadline = lease.connection, lease.deadline
+        if isinstance(body, bytes) and len(body) <= BLOCK and not chunked:
+            head, body = head + body, None
+        try:
+            connection.send(head, deadline)
+        except SendError as error:
+            lease.sent_whole = False
+            return error
+        if body is None:
+            return None
+        pieces: Iterable[bytes] = blocks(body)
+        for piece in chunks(pieces) if chunked else pieces:
+            if not connection.send_watching(piece, deadline):
+                lease.sent_whole = False
+                return SendError("the connection broke while the body was sent")
+        return None
+
+    # -- for requests ---------------------------------------------------------------
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send a prepared request (see :class:`requests.adapters.BaseAdapter`).
+
+        :param timeout: seconds, for connecting and between two bytes, or a pair.
+        :raises WireError: by the stage that failed.
+        """
+        connect_timeout, read_timeout = _timeouts(timeout)
+        proxy = select_proxy(request.url, proxies) if proxies else None
+        origin = origin_of(request.url or "", proxy, verify, cert)
+        chunked = _is_chunked(request)
+        fields = list(_fields(request, origin))
+        head, body = self.exchange(
+            origin,
+            encode_head(request.method or "GET", _target(request, origin), fields),
+            request.body,
+            method=request.method or "GET",
+            chunked=chunked,
+            connect_timeout=connect_timeout,
+            deadline=Deadline(read_timeout, self.total_timeout),
+        )
+        return WireResponse(request, head, body, self)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self.pool.close()
+
+
+def _timeouts(timeout: Any) -> tuple[float | None, float | None]:
+    if isinstance(timeout, tuple):
+        connect_timeout, read_timeout = timeout
+        return connect_timeout, read_timeout
+    return timeout, timeout
+
+
+def origin_of(
+    url: str,
+    proxy: str | None = None,
+    verify: bool | str = True,
+    cert: Any = None,
+) -> Origin:
+    """Return where a URL leads.
+
+    :raises InvalidSchema: where the scheme is not http, https or http+unix.
+    :raises InvalidURL: where there is no host, or a port that is none.
+    """
+    parts = urlsplit(url)
+    certificate = tuple(cert) if isinstance(cert, list) else cert
+    return _origin(parts.scheme, parts.netloc, proxy, verify, certificate)
+
+
+@lru_cache(maxsize=1024)
+def _origin(
+    scheme: str,
+    netloc: str,
+    proxy: str | None,
+    verify: bool | str,
+    cert: str | tuple[str, str] | None,
+) -> Origin:
+    if scheme == "http+unix":
+        return Origin(scheme, unquote(netloc), 0)
+    if scheme not in DEFAULT_PORTS:
+        raise InvalidSchema(f"no connection for {scheme!r} URLs")
+    parts = urlsplit(f"//{netloc}")
+    try:
+        host, port = parts.hostname, parts.port or DEFAULT_PORTS[scheme]
+    except ValueError as error:
+        raise InvalidURL(f"{scheme}: the port of the URL is not valid") from error
+    if not host:
+        raise InvalidURL(f"{scheme}: the URL has no host")
+    if scheme == "http":
+        return Origin(scheme, host, port, proxy)
+    return Origin(scheme, host, port, proxy, verify, cert)
+
+
+def _target(request: PreparedRequest, origin: Origin) -> str:
+    if origin.proxy and origin.scheme == "http":
+        return urldefragauth(request.url or "")  # absolute-form, RFC 9112 section 3.2.2
+    return request.path_url
+
+
+def _is_chunked(request: PreparedRequest) -> bool:
+    coding = request.headers.get("Transfer-Encoding")
+    return coding is not None and _text(coding).strip().lower() == "chunked"
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+def _fields(request: PreparedRequest, origin: Origin) -> Fields:
+    if "Host" not in request.headers:
+        yield "Host", origin.authority
+    yield from request.headers.items()
+    if origin.proxy and origin.scheme == "http":
+        credentials = proxy_credentials(origin.proxy)
+        if credentials and "Proxy-Authorization" not in request.headers:
+            yield "Proxy-Authorization", credentials

@@ -1,0 +1,291 @@
+"""Reading an answer: its head through llhttp, its body by its framing.
+
+:class:`Head` collects what the parser reports and checks what it lets pass;
+:class:`Body` hands out the content in pieces as they come. Neither opens sockets.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import httptools
+
+from pyramid_restproxy.forwarding.wire.errors import MalformedAnswer, TruncatedBody
+
+__all__ = ["MAX_FIELDS", "MAX_HEAD", "RECEIVE", "Body", "Head", "Source", "read_head"]
+
+#: Limits on the head of an answer: bytes, and number of field lines.
+MAX_HEAD = 65536
+MAX_FIELDS = 200
+#: How many 1xx answers may precede the real one.
+MAX_INTERIM = 20
+#: How much is asked of the socket at a time, bytes.
+RECEIVE = 65536
+
+#: How the end of a body is known (RFC 9112 section 6.3).
+NONE, LENGTH, CHUNKED, CLOSE = "none", "length", "chunked", "close"
+
+
+class Source(Protocol):
+    """Where bytes come from, and where a connection goes when it is done."""
+
+    def receive(self, size: int) -> bytes:
+        """Return some bytes, none at the end of the stream."""
+
+    def release(self, reusable: bool) -> None:
+        """Give the connection back, or close it."""
+
+
+class Head:
+    """The head of one answer, as llhttp reports it.
+
+    :ivar status: the status code.
+    :ivar fields: (name, value) pairs in order, latin-1.
+    :ivar framing: how the end of the body is known.
+    :ivar length: bytes of the body where the framing is ``length``.
+    :ivar keep_alive: whether the server keeps the connection.
+    :ivar complete: whether the head is whole.
+    :ivar ended: whether the whole message is.
+    :ivar excess: whether bytes followed the message.
+    """
+
+    __slots__ = (
+        "parser",
+        "bodyless",
+        "status",
+        "fields",
+        "framing",
+        "length",
+        "keep_alive",
+        "complete",
+        "ended",
+        "excess",
+        "pieces",
+        "_reason",
+        "_interim",
+        "_seen",
+        "_size",
+    )
+
+    def __init__(self, method: str) -> None:
+        self.parser = httptools.HttpResponseParser(self)
+        self.bodyless = method == "HEAD"
+        self.status = 0
+        self.fields: list[tuple[str, str]] = []
+        self.framing, self.length = NONE, 0
+        self.keep_alive = self.complete = self.ended = self.excess = False
+        self.pieces: list[bytes] = []
+        self._reason = b""
+        self._interim = self._seen = self._size = 0
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase, which may be empty."""
+        return self._reason.decode("latin-1")
+
+    def feed(self, data: bytes) -> None:
+        """Read some bytes.
+
+        :raises MalformedAnswer: where the head breaks the rules.
+        :raises TruncatedBody: where the chunks of the body do.
+        """
+        if not self.complete:
+            self._seen += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as error:
+            raise MalformedAnswer("101 without having been asked") from error
+        except httptools.HttpParserError as error:
+            if self.ended:
+                self.excess = True
+            elif self.complete:
+                raise TruncatedBody(f"broken body: {error}") from error
+            elif isinstance(error.__context__, MalformedAnswer):
+                raise error.__context__ from None
+            else:
+                raise MalformedAnswer(f"not HTTP/1: {error}") from error
+        if not self.complete and self._seen > MAX_HEAD:
+            raise MalformedAnswer(f"the head is longer than {MAX_HEAD} bytes")
+
+    # -- what llhttp calls ---------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self.ended:
+            self.excess = True
+
+    def on_status(self, reason: bytes) -> None:
+        if not self.ended:
+            self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.complete:
+            return  # a trailer, RFC 9110 section 6.5: WSGI cannot carry it
+        if len(self.fields) >= MAX_FIELDS:
+            raise MalformedAnswer(f"more than {MAX_FIELDS} fields")
+        self._size += len(name) + len(value)
+        if self._size > MAX_HEAD:
+            raise MalformedAnswer(f"the head is longer than {MAX_HEAD} bytes")
+        self.fields.append((name.decode("latin-1"), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        if self.complete:
+            return
+        self.status = status = self.parser.get_status_code()
+        if status < 200:
+            return self._skip_interim()
+        if status > 599 or self.parser.get_http_version() not in ("1.1", "1.0"):
+            raise MalformedAnswer(f"status {status} or version not of HTTP/1")
+        self.framing, self.length = self._framed()
+        self.keep_alive = self.parser.should_keep_alive()
+        self.complete = True
+        if self.framing is NONE:
+            self.ended = True
+
+    def on_body(self, piece: bytes) -> None:
+        if self.ended:
+            self.excess = True  # of a second answer that nobody asked for
+        else:
+            self.pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        if self.complete:
+            self.ended = True
+
+    def _skip_interim(self) -> None:
+        """Forget a 1xx (RFC 9110 section 15.2): WSGI cannot pass it on."""
+        self._interim += 1
+        if self.status == 101 or self._interim > MAX_INTERIM:
+            raise MalformedAnswer(f"unexpected {self.status}")
+        self.fields, self._reason = [], b""
+
+    def _framed(self) -> tuple[str, int]:
+        """Say how the end of the body is known (RFC 9112 section 6.3)."""
+        coding = length = None
+        for name, value in self.fields:
+            lowered = name.lower()
+            if lowered == "transfer-encoding":
+                coding = value if coding is None else f"{coding},{value}"
+            elif lowered == "content-length":
+                length = int(value)
+        if self.bodyless or self.status in (204, 304):
+            return NONE, 0
+        if coding is not None:
+            if coding.strip().lower() != "chunked":
+                raise MalformedAnswer(f"transfer coding {coding!r} is not supported")
+            return CHUNKED, 0
+        if length is not None:
+            return (LENGTH, length) if length else (NONE, 0)
+        return CLOSE, 0
+
+
+def read_head(head: Head, source: Source, first: bytes = b"") -> bool:
+    """Read until the head is whole.
+
+    :param first: bytes that were received already.
+    :returns: False where the stream ended before its first byte.
+    :raises MalformedAnswer: where it ends later, or breaks the rules.
+    """
+    received = False
+    while not head.complete:
+        data, first = first or source.receive(RECEIVE), b""
+        if not data:
+            if received:
+                raise MalformedAnswer("the head was cut off")
+            return False
+        received = True
+        head.feed(data)
+    return True
+
+
+class Body:
+    """The content of an answer, in pieces as they come. One reader.
+
+    :param head: the head, whole; it holds the pieces that came with it.
+    :param source: where the rest comes from; released at the end.
+    """
+
+    __slots__ = ("_head", "_source", "_left", "closed")
+
+    def __init__(self, head: Head, source: Source) -> None:
+        self._head = head
+        self._source: Source | None = source
+        self._left = head.length
+        self.closed = False
+        if head.ended and not head.pieces:
+            self._finish()
+
+    def read_piece(self) -> bytes:
+        """Return the next piece, none at the end.
+
+        :raises TruncatedBody: where the body ends before its end.
+        :raises ReadTimeout, DeadlineExceeded: where it takes too long.
+        """
+        while True:
+            piece = self._buffered()
+            if piece:
+                return self._counted(piece)
+            if self._source is None:
+                return b""
+            self._receive(self._source)
+
+    def _buffered(self) -> bytes:
+        pieces = self._head.pieces
+        return pieces.pop(0) if pieces else b""
+
+    def _counted(self, piece: bytes) -> bytes:
+        head = self._head
+        if head.framing is LENGTH:
+            self._left -= len(piece)
+            if not self._left:
+                self._finish()
+        elif head.ended and not head.pieces:
+            self._finish()
+        return piece
+
+    def _receive(self, source: Source) -> None:
+        head = self._head
+        try:
+            data = source.receive(RECEIVE)
+        except BaseException:
+            self.close()
+            raise
+        if not data:
+            return self._at_end_of_stream()
+        if head.framing is CHUNKED:
+            self._feed(data)
+        elif head.framing is LENGTH and len(data) > self._left:
+            head.excess = True
+            head.pieces.append(data[: self._left])
+        else:
+            head.pieces.append(data)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._head.feed(data)
+        except TruncatedBody:
+            self.close()
+            raise
+        if self._head.ended and not self._head.pieces:
+            self._finish()
+
+    def _at_end_of_stream(self) -> None:
+        complete = self._head.framing is CLOSE
+        self.close()
+        if not complete:
+            raise TruncatedBody("the body was cut off")
+
+    def _finish(self) -> None:
+        """Give the connection back; what is not in order is not reused."""
+        source, self._source = self._source, None
+        if source is not None:
+            head = self._head
+            reusable = head.keep_alive and not head.excess and head.framing is not CLOSE
+            source.release(reusable)
+
+    def close(self) -> None:
+        """Give up what is left: an unread connection is closed, not reused."""
+        source, self._source = self._source, None
+        self._head.pieces.clear()
+        self.closed = True
+        if source is not None:
+            source.release(False)

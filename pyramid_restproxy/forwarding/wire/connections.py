@@ -1,0 +1,452 @@
+"""Connections: made, used within deadlines, kept idle, and thrown away.
+
+:func:`connect` makes one (plain, TLS, unix socket, through a second proxy);
+:class:`Connection` is one; :class:`Pool` keeps idle ones, last in, first out.
+HTTP itself is elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import select
+import socket
+import ssl
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from requests import certs
+from requests.exceptions import InvalidProxyURL
+
+from pyramid_restproxy.forwarding.wire.answer import Head, read_head
+from pyramid_restproxy.forwarding.wire.errors import (
+    CertificateError,
+    ConnectError,
+    ConnectTimeout,
+    DeadlineExceeded,
+    ReadTimeout,
+    ResolveError,
+    SendError,
+    TLSError,
+    TunnelError,
+    WireError,
+)
+
+__all__ = ["Connection", "Deadline", "Origin", "Pool", "connect"]
+
+#: How much is read and sent of a body at a time, bytes.
+BLOCK = 65536
+
+
+class Deadline:
+    """How long an exchange may take, and how long the peer may be silent.
+
+    :param silence: seconds between two bytes, None for no limit.
+    :param total: seconds from now, None for no limit.
+    """
+
+    __slots__ = ("silence", "at")
+
+    def __init__(self, silence: float | None, total: float | None) -> None:
+        self.silence = silence
+        self.at = None if total is None else time.monotonic() + total
+
+    def wait(self, limit: float | None = None) -> float | None:
+        """Return how long to wait for the next byte (or `limit`), in seconds.
+
+        :raises DeadlineExceeded: where the total time is over.
+        """
+        limit = self.silence if limit is None else limit
+        if self.at is None:
+            return limit
+        left = self.at - time.monotonic()
+        if left <= 0:
+            raise DeadlineExceeded("the exchange took longer than its total timeout")
+        return left if limit is None else min(limit, left)
+
+    def timed_out(self) -> ReadTimeout | DeadlineExceeded:
+        """Return the error that fits: which of the two limits was it?"""
+        if self.at is not None and time.monotonic() >= self.at:
+            return DeadlineExceeded("the exchange took longer than its total timeout")
+        return ReadTimeout(f"the server was silent for {self.silence} s")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a connection leads; connections to equal origins are alike.
+
+    :ivar scheme: ``http``, ``https`` or ``http+unix``.
+    :ivar host: host name or address without brackets; the path of a unix socket.
+    :ivar port: TCP port; 0 for a unix socket.
+    :ivar proxy: URL of a second proxy on the way, or None.
+    :ivar verify: whether and by what the certificate is verified, as in requests.
+    :ivar cert: client certificate, as in requests.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    proxy: str | None = None
+    verify: bool | str = True
+    cert: str | tuple[str, str] | None = None
+
+    @property
+    def authority(self) -> str:
+        """Host and port, the port left out where it is the scheme's own."""
+        if self.scheme == "http+unix":
+            return "localhost"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Connection:
+    """One open connection. One exchange at a time.
+
+    :ivar used: how many exchanges it has carried.
+    :ivar idle_since: when it was last given back (monotonic seconds).
+    """
+
+    __slots__ = ("_sock", "_poll", "_early", "_timeout", "used", "idle_since")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        self._early = b""
+        self._timeout: float | None = -1.0
+        self.used = 0
+        self.idle_since = 0.0
+
+    def receive(self, size: int, deadline: Deadline) -> bytes:
+        """Return some bytes, none at the end of the stream.
+
+        :raises ReadTimeout, DeadlineExceeded: where none come in time.
+        """
+        if self._early:
+            early, self._early = self._early, b""
+            return early
+        self._set_timeout(deadline.wait())
+        try:
+            return self._sock.recv(size)
+        except TimeoutError as error:
+            raise deadline.timed_out() from error
+        except (ConnectionError, ssl.SSLError):
+            return b""  # a reset ends the stream as a close does, only less politely
+
+    def send(self, data: bytes, deadline: Deadline) -> None:
+        """Send all of `data`.
+
+        :raises SendError: where the connection breaks.
+        """
+        self._set_timeout(deadline.wait())
+        try:
+            self._sock.sendall(data)
+        except TimeoutError as error:
+            raise deadline.timed_out() from error
+        except OSError as error:
+            raise SendError(f"the request could not be sent: {error}") from error
+
+    def send_watching(self, data: bytes, deadline: Deadline) -> bool:
+        """Send all of `data`, unless the peer begins to answer meanwhile.
+
+        :returns: False where it did, or ended the stream; the rest is not sent.
+        :raises ReadTimeout, DeadlineExceeded: where it takes nothing for too long.
+        """
+        left = memoryview(data)
+        while left:
+            ready = self._wait_for_either(deadline)
+            if ready & ~select.POLLOUT and self._answering():
+                return False
+            if ready & select.POLLOUT:
+                try:
+                    left = left[self._sock.send(left) :]
+                except ssl.SSLWantWriteError:
+                    continue
+                except OSError:
+                    return False  # whatever it said before it closed can be read
+        return True
+
+    def _wait_for_either(self, deadline: Deadline) -> int:
+        wait = deadline.wait()
+        self._poll.modify(self._sock, select.POLLIN | select.POLLOUT)
+        try:
+            ready = self._poll.poll(None if wait is None else wait * 1000)
+        finally:
+            self._poll.modify(self._sock, select.POLLIN)
+        if not ready:
+            raise deadline.timed_out()
+        return ready[0][1]
+
+    def _answering(self) -> bool:
+        """Say whether what made the socket readable is an answer, or the end.
+
+        On TLS it may be the protocol's own message instead (a session ticket).
+        """
+        if not isinstance(self._sock, ssl.SSLSocket):
+            return True
+        self._set_timeout(0)
+        try:
+            self._early = self._sock.recv(BLOCK)
+        except ssl.SSLWantReadError:
+            return False
+        except OSError:
+            pass
+        return True
+
+    def readable(self) -> bool:
+        """Say whether there are bytes, or the end, without waiting."""
+        pending = getattr(self._sock, "pending", None)
+        return bool((pending and pending()) or self._poll.poll(0))
+
+    def _set_timeout(self, timeout: float | None) -> None:
+        if timeout != self._timeout:
+            self._sock.settimeout(timeout)
+            self._timeout = timeout
+
+    def close(self) -> None:
+        """Close it, without waiting for anything."""
+        self._sock.close()
+
+
+# -- making one ------------------------------------------------------------------------
+
+
+def connect(origin: Origin, timeout: float | None, deadline: Deadline) -> Connection:
+    """Make a connection.
+
+    :param timeout: seconds for each stage of it, None for no limit.
+    :raises ResolveError, ConnectError, ConnectTimeout, TLSError, TunnelError:
+    """
+    if origin.scheme == "http+unix":
+        return Connection(_open_unix(origin.host, deadline.wait(timeout)))
+    proxy = _proxy_of(origin)
+    host, port = (proxy[0], proxy[1]) if proxy else (origin.host, origin.port)
+    sock = _open(host, port, deadline.wait(timeout))
+    try:
+        if proxy and origin.scheme == "https":
+            _tunnel(sock, origin, proxy[2], Deadline(timeout, deadline.wait(timeout)))
+        if origin.scheme == "https":
+            sock.settimeout(deadline.wait(timeout))
+            sock = _wrap(sock, origin)
+    except BaseException:
+        sock.close()
+        raise
+    return Connection(sock)
+
+
+def _open(host: str, port: int, timeout: float | None) -> socket.socket:
+    try:
+        sock = socket.create_connection((host, port), timeout)
+    except socket.gaierror as error:
+        raise ResolveError(f"{host} does not resolve: {error.strerror}") from error
+    except TimeoutError as error:
+        raise ConnectTimeout(f"no connection to {host}:{port} in {timeout} s") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConnectError(f"no connection to {host}:{port}: {reason}") from error
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _open_unix(path: str, timeout: float | None) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(timeout)
+    try:
+        sock.connect(path)
+    except TimeoutError as error:
+        sock.close()
+        raise ConnectTimeout(f"no connection to {path} in {timeout} s") from error
+    except OSError as error:
+        sock.close()
+        raise ConnectError(f"no connection to {path}: {error.strerror}") from error
+    return sock
+
+
+def _proxy_of(origin: Origin) -> tuple[str, int, str | None] | None:
+    """Return host, port and credentials of the second proxy."""
+    if not origin.proxy:
+        return None
+    url = urlsplit(origin.proxy if "://" in origin.proxy else f"http://{origin.proxy}")
+    if url.scheme != "http" or not url.hostname:
+        # The URL may hold a password: not in the message.
+        raise InvalidProxyURL("the proxy's URL must be http://host:port")
+    return url.hostname, url.port or 80, proxy_credentials(origin.proxy)
+
+
+def proxy_credentials(proxy: str) -> str | None:
+    """Return the Proxy-Authorization for a proxy's URL, or None without userinfo."""
+    url = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if url.username is None:
+        return None
+    userinfo = f"{unquote(url.username)}:{unquote(url.password or '')}"
+    return "Basic " + base64.b64encode(userinfo.encode("utf-8")).decode("ascii")
+
+
+class _TunnelSource:
+    """A bare socket as the source of the answer to CONNECT, byte by byte.
+
+    One byte at a time, because what follows the head belongs to TLS.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        self._sock = sock
+        self._deadline = deadline
+
+    def receive(self, size: int) -> bytes:
+        self._sock.settimeout(self._deadline.wait())
+        try:
+            return self._sock.recv(1)
+        except TimeoutError as error:
+            raise ConnectTimeout("the proxy did not answer CONNECT") from error
+        except OSError:
+            return b""
+
+    def release(self, reusable: bool) -> None:
+        """Keep the socket: TLS goes on with it."""
+
+
+def _tunnel(
+    sock: socket.socket, origin: Origin, credentials: str | None, deadline: Deadline
+) -> None:
+    """Ask the proxy for a tunnel (RFC 9110 section 9.3.6)."""
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    lines = [f"CONNECT {host}:{origin.port} HTTP/1.1", f"Host: {host}:{origin.port}"]
+    if credentials:
+        lines.append(f"Proxy-Authorization: {credentials}")
+    head = Head("HEAD")  # a 2xx to CONNECT has no body, whatever its fields say
+    try:
+        sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        answered = read_head(head, _TunnelSource(sock, deadline))
+    except WireError:  # which is an OSError too, as all errors of requests are
+        raise
+    except OSError as error:
+        raise TunnelError(f"the proxy broke the connection: {error}") from error
+    if not answered or not 200 <= head.status < 300:
+        raise TunnelError(f"the proxy answered {head.status or 'nothing'} to CONNECT")
+
+
+_contexts: dict[tuple[bool | str, str | tuple[str, str] | None], ssl.SSLContext] = {}
+
+
+def _context(
+    verify: bool | str, cert: str | tuple[str, str] | None
+) -> ssl.SSLContext:
+    """Make the TLS context for these options, once a process."""
+    key = verify, cert
+    if key not in _contexts:
+        _contexts[key] = _make_context(verify, cert)
+    return _contexts[key]
+
+
+def _make_context(
+    verify: bool | str, cert: str | tuple[str, str] | None
+) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=certs.where())
+    if verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif isinstance(verify, str):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        folder = os.path.isdir(verify)
+        context.load_verify_locations(
+            capath=verify if folder else None, cafile=None if folder else verify
+        )
+    if cert:
+        context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _wrap(sock: socket.socket, origin: Origin) -> ssl.SSLSocket:
+    name = f"{origin.host}:{origin.port}"
+    try:
+        context = _context(origin.verify, origin.cert)
+        return context.wrap_socket(sock, server_hostname=origin.host)
+    except ssl.SSLCertVerificationError as error:
+        raise CertificateError(f"{name}: {error.verify_message}") from error
+    except TimeoutError as error:
+        raise ConnectTimeout(f"no TLS handshake with {name} in time") from error
+    except OSError as error:
+        raise TLSError(f"no TLS with {name}: {error}") from error
+
+
+# -- keeping them ------------------------------------------------------------------------
+
+
+class Pool:
+    """Idle connections by origin. Thread-safe; empty again after a fork.
+
+    :param size: how many idle connections are kept for one origin.
+    :param idle: seconds after which an idle connection is not used any more.
+    """
+
+    def __init__(self, size: int, idle: float) -> None:
+        self.size = size
+        self.idle = idle
+        self._lock = threading.Lock()
+        self._idle: dict[Origin, list[Connection]] = {}
+        _pools.add(self)
+
+    def take(self, origin: Origin) -> Connection | None:
+        """Return an idle connection that is still good, the last one given back."""
+        while True:
+            with self._lock:
+                waiting = self._idle.get(origin)
+                if not waiting:
+                    return None
+                found = waiting.pop()
+            # Readable while nothing was asked: closed by the server, or out of step.
+            if time.monotonic() - found.idle_since < self.idle and not found.readable():
+                return found
+            found.close()
+
+    def give(self, origin: Origin, connection: Connection) -> None:
+        """Keep a connection for later, or close the oldest one that is too many."""
+        connection.idle_since = time.monotonic()
+        surplus = None
+        with self._lock:
+            waiting = self._idle.setdefault(origin, [])
+            waiting.append(connection)
+            if len(waiting) > self.size:
+                surplus = waiting.pop(0)
+        if surplus is not None:
+            surplus.close()
+
+    def count(self) -> int:
+        """Return how many connections are idle."""
+        with self._lock:
+            return sum(map(len, self._idle.values()))
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        with self._lock:
+            idle, self._idle = self._idle, {}
+        for waiting in idle.values():
+            for connection in waiting:
+                connection.close()
+
+    def forget(self) -> None:
+        """Start anew in a child process: the parent's connections are the parent's."""
+        self._lock = threading.Lock()
+        inherited, self._idle = self._idle, {}
+        for waiting in inherited.values():
+            for connection in waiting:
+                connection.close()  # this process's descriptor only
+
+
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        pool.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
