@@ -54,8 +54,12 @@ def plain_app() -> Application:
         config.add_route("posts", "/posts")
         config.add_route("post", "/posts/{id}")
         for route in ("posts", "post"):
-            config.add_view(show, route_name=route, request_method="GET", renderer="json")
-        config.add_view(write, route_name="post", request_method="POST", renderer="json")
+            config.add_view(
+                show, route_name=route, request_method="GET", renderer="json"
+            )
+        config.add_view(
+            write, route_name="post", request_method="POST", renderer="json"
+        )
         config.add_view(write, route_name="post", request_method="PUT", renderer="json")
         return config.make_wsgi_app()
 
@@ -99,8 +103,18 @@ CASES: list[tuple[str, Environ, Environ, bytes]] = [
         environ("GET", "/posts", HTTP_ACCEPT=CHROME),
         b"",
     ),
-    ("GET, /posts/1.json", environ("GET", "/posts/1"), environ("GET", "/posts/1.json"), b""),
-    ("POST a form", environ("POST", "/posts/1", FORM), environ("POST", "/posts/1", FORM), FORM),
+    (
+        "GET, /posts/1.json",
+        environ("GET", "/posts/1"),
+        environ("GET", "/posts/1.json"),
+        b"",
+    ),
+    (
+        "POST a form",
+        environ("POST", "/posts/1", FORM),
+        environ("POST", "/posts/1", FORM),
+        FORM,
+    ),
     (
         "PUT against POST + header",
         environ("PUT", "/posts/1", FORM),
@@ -136,7 +150,10 @@ def measure() -> list[dict[str, Any]]:
     rows = []
     for name, plain_environ, rest_environ, body in CASES:
         pairs = [
-            (microseconds(plain, plain_environ, body), microseconds(restful, rest_environ, body))
+            (
+                microseconds(plain, plain_environ, body),
+                microseconds(restful, rest_environ, body),
+            )
             for _ in range(ROUNDS)
         ]
         rows.append(

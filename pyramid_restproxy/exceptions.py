@@ -84,7 +84,8 @@ class MethodNotAllowed(RequestRefused, HTTPMethodNotAllowed):
         self.allowed = tuple(allowed)
         self.problem_members = {"allow": list(self.allowed)}
         listed = ", ".join(self.allowed)
-        super().__init__(
+        HTTPMethodNotAllowed.__init__(
+            self,
             "This resource does not support the method of the request. "
             f"It supports {listed}.",
             headers=[("Allow", listed)],
@@ -102,14 +103,15 @@ class NotAcceptable(RequestRefused, HTTPNotAcceptable):
         self.available = tuple(available)
         self.problem_members = {"available": [dict(a) for a in self.available]}
         types = ", ".join(a["type"] for a in self.available)
-        super().__init__(
+        HTTPNotAcceptable.__init__(
+            self,
             f"None of the asked representations exists. Available: {types}.",
             headers=[("Vary", "Accept")],
         )
 
 
 class UnsupportedMediaType(RequestRefused, HTTPUnsupportedMediaType):
-    """The body is in a format that the resource does not take (RFC 9110 section 15.5.16).
+    """The body has a media type that is not taken (RFC 9110 section 15.5.16).
 
     :ivar accepted: the media types that it does take.
     """
@@ -120,7 +122,8 @@ class UnsupportedMediaType(RequestRefused, HTTPUnsupportedMediaType):
         listed = ", ".join(self.accepted)
         # RFC 5789 section 2.2: a refused patch document is answered with Accept-Patch.
         field = "Accept-Patch" if method == "PATCH" else "Accept"
-        super().__init__(
+        HTTPUnsupportedMediaType.__init__(
+            self,
             f"The resource does not take a body of this media type. It takes {listed}.",
             headers=[(field, listed)],
         )

@@ -20,7 +20,7 @@ __all__ = [
 
 
 class IRestProxySettings(Interface):
-    """The parsed ``restproxy.*`` settings (:class:`pyramid_restproxy.settings.Settings`)."""
+    """The parsed settings (:class:`pyramid_restproxy.settings.Settings`)."""
 
 
 class IRepresentations(Interface):
@@ -65,5 +65,5 @@ class Representation:
     template: bool = False
 
     def content_type(self, media_type: str) -> str:
-        """Return the Content-Type value for this representation sent as `media_type`."""
+        """Return the Content-Type of this representation sent as `media_type`."""
         return f"{media_type}; charset={self.charset}" if self.charset else media_type

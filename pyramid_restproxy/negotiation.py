@@ -94,7 +94,9 @@ def parse(accept: str | None) -> tuple[MediaRange, ...] | None:
     return found or None
 
 
-def _media_range(name: str, q: float, parameters: Iterable[tuple[str, str]]) -> MediaRange:
+def _media_range(
+    name: str, q: float, parameters: Iterable[tuple[str, str]]
+) -> MediaRange:
     # WebOb leaves the parameters in the name of the range as well.
     major, _, minor = name.partition(";")[0].strip().lower().partition("/")
     return MediaRange(major, minor, _normal(parameters), q)

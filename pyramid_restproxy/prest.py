@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# -- prest routes -------------------------------------------------------------------
+# -- prest routes -------------------------------------------------------------
 
 
 def _routes(options: argparse.Namespace, registry: Registry, out: io.TextIOBase) -> int:
@@ -82,7 +82,9 @@ def _routes(options: argparse.Namespace, registry: Registry, out: io.TextIOBase)
 def _forwarded(registry: Registry) -> Iterator[tuple[str, str]]:
     """Yield the names of forwarded routes with where they lead."""
     introspector = getattr(registry, "introspector", None)
-    category = introspector.get_category("restproxy proxy routes") if introspector else ()
+    category = (
+        introspector.get_category("restproxy proxy routes") if introspector else ()
+    )
     for entry in category or ():
         found = entry["introspectable"]
         yield found["name"], f"-> {found['backend']}"
@@ -115,10 +117,12 @@ def _print_table(rows: Sequence[Sequence[str]], out: io.TextIOBase) -> None:
         print("  ".join(cells).rstrip(), file=out)
 
 
-# -- prest explain ------------------------------------------------------------------
+# -- prest explain ------------------------------------------------------------
 
 
-def _explain(options: argparse.Namespace, registry: Registry, out: io.TextIOBase) -> int:
+def _explain(
+    options: argparse.Namespace, registry: Registry, out: io.TextIOBase
+) -> int:
     request = _request(options, registry)
     decision = decide(request)
     for line in describe(decision, request):
@@ -144,13 +148,15 @@ def describe(decision: Decision, request: Any) -> Iterator[str]:
     """Yield the lines that tell a decision."""
     method = decision.effective_method
     if decision.method_source != "request":
-        method += f" ({decision.original_method} overridden by {decision.method_source})"
+        method += (
+            f" ({decision.original_method} overridden by {decision.method_source})"
+        )
     yield f"method          {method}"
     yield f"route           {decision.route or 'none'}"
     if decision.route:
         yield f"matchdict       {dict(request.matchdict)}"
     yield f"extension       {decision.extension or 'none'}"
-    yield f"Accept          {decision.accept if decision.accept is not None else 'absent'}"
+    yield f"Accept          {'absent' if decision.accept is None else decision.accept}"
     for score in decision.offers:
         specificity = "no match" if score.specificity < 0 else score.specificity
         yield f"  offer         {score.media_type}  q={score.q:g}  ({specificity})"

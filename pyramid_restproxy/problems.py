@@ -78,7 +78,7 @@ class Problem:
         return {k: v for k, v in known.items() if v != ""} | dict(self.members)
 
 
-# -- the formats ---------------------------------------------------------------
+# -- the formats --------------------------------------------------------------
 
 
 def to_json(problem: Problem) -> str:
@@ -185,7 +185,7 @@ def choose_format(
     return asked[score.offer][1] if score else formats[0]
 
 
-# -- from exceptions to problems to responses ----------------------------------
+# -- from exceptions to problems to responses ---------------------------------
 
 
 def problem_of(error: HTTPException, request: Request) -> Problem:
@@ -268,7 +268,7 @@ def _html_page(problem: Problem, request: Request, settings: Settings) -> str:
         return to_html(problem)
 
 
-# -- the tween -------------------------------------------------------------------
+# -- the tween ----------------------------------------------------------------
 
 
 def problems_tween_factory(handler: Handler, registry: Registry) -> Handler:

@@ -170,63 +170,162 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("errors", one_of("problem", "envelope"), "problem", "word",
-            "Shape of error bodies for machines: RFC 9457 problem documents, "
-            "or ``{\"error\": {code, type, message}}``."),
-    Setting("error_template", text, "", "asset",
-            "Template of the HTML error page; gets ``status``, ``title``, "
-            "``detail``, ``instance`` and ``request``."),
-    Setting("unexpected_errors", one_of("problem", "raise"), "problem", "word",
-            "What becomes of an exception that no view handles: a 500 without "
-            "any detail (and the traceback in the log), or raised to the server."),
-    Setting("representations", tokens, ("html", "json", "xml"), "words",
-            "What a negotiated view offers when it names nothing itself, in "
-            "server order."),
-    Setting("not_acceptable", one_of("refuse", "fallback"), "refuse", "word",
-            "When nothing fits Accept: answer 406, or send the first "
-            "representation all the same."),
-    Setting("format_parameter", text, "", "word",
-            "Name of a query parameter that chooses the representation by its "
-            "name, e.g. ``format``; empty for none."),
-    Setting("advertise_alternates", boolean, False, "boolean",
-            "Add ``Content-Location`` and ``Link: rel=alternate`` to negotiated "
-            "answers."),
-    Setting("automatic_options", boolean, True, "boolean",
-            "Answer OPTIONS with ``Allow`` where no view does."),
-    Setting("lint", boolean, True, "boolean",
-            "Warn at start-up about views and routes that are probably a mistake."),
-    Setting("override.enabled", boolean, True, "boolean",
-            "Whether POST requests may ask for another method at all."),
-    Setting("override.methods", override_methods, ("PUT", "PATCH", "DELETE"), "words",
-            "Methods that an override may ask for."),
-    Setting("override.field", text, "_method", "name",
-            "Form field that asks for an override, case-sensitive; empty for none."),
-    Setting("override.headers", tokens, ("X-HTTP-Method-Override",), "names",
-            "Header fields that ask for an override; empty for none."),
-    Setting("override.on_invalid", one_of("ignore", "reject"), "ignore", "word",
-            "What becomes of a request whose override is not allowed or "
-            "ambiguous: it stays POST, or it is answered 400."),
-    Setting("override.peek", size, 65536, "bytes",
-            "How much of a form body is looked at for the field."),
-    Setting("backends", lines, (), "lines",
-            "Backends of the gateway application, ``name = url [url ...]``, one a line."),
-    Setting("routes", lines, (), "lines",
-            "Routes of the gateway application, ``pattern -> backend [option=value ...]``, "
-            "one a line, first match wins."),
-    Setting("trusted_proxies", words, (), "addresses",
-            "Addresses or networks (CIDR) of the proxies in front of this "
-            "application whose X-Forwarded-* fields are believed."),
+    Setting(
+        "errors",
+        one_of("problem", "envelope"),
+        "problem",
+        "word",
+        "Shape of error bodies for machines: RFC 9457 problem documents, "
+        'or ``{"error": {code, type, message}}``.',
+    ),
+    Setting(
+        "error_template",
+        text,
+        "",
+        "asset",
+        "Template of the HTML error page; gets ``status``, ``title``, "
+        "``detail``, ``instance`` and ``request``.",
+    ),
+    Setting(
+        "unexpected_errors",
+        one_of("problem", "raise"),
+        "problem",
+        "word",
+        "What becomes of an exception that no view handles: a 500 without "
+        "any detail (and the traceback in the log), or raised to the server.",
+    ),
+    Setting(
+        "representations",
+        tokens,
+        ("html", "json", "xml"),
+        "words",
+        "What a negotiated view offers when it names nothing itself, in server order.",
+    ),
+    Setting(
+        "not_acceptable",
+        one_of("refuse", "fallback"),
+        "refuse",
+        "word",
+        "When nothing fits Accept: answer 406, or send the first "
+        "representation all the same.",
+    ),
+    Setting(
+        "format_parameter",
+        text,
+        "",
+        "word",
+        "Name of a query parameter that chooses the representation by its "
+        "name, e.g. ``format``; empty for none.",
+    ),
+    Setting(
+        "advertise_alternates",
+        boolean,
+        False,
+        "boolean",
+        "Add ``Content-Location`` and ``Link: rel=alternate`` to negotiated answers.",
+    ),
+    Setting(
+        "automatic_options",
+        boolean,
+        True,
+        "boolean",
+        "Answer OPTIONS with ``Allow`` where no view does.",
+    ),
+    Setting(
+        "lint",
+        boolean,
+        True,
+        "boolean",
+        "Warn at start-up about views and routes that are probably a mistake.",
+    ),
+    Setting(
+        "override.enabled",
+        boolean,
+        True,
+        "boolean",
+        "Whether POST requests may ask for another method at all.",
+    ),
+    Setting(
+        "override.methods",
+        override_methods,
+        ("PUT", "PATCH", "DELETE"),
+        "words",
+        "Methods that an override may ask for.",
+    ),
+    Setting(
+        "override.field",
+        text,
+        "_method",
+        "name",
+        "Form field that asks for an override, case-sensitive; empty for none.",
+    ),
+    Setting(
+        "override.headers",
+        tokens,
+        ("X-HTTP-Method-Override",),
+        "names",
+        "Header fields that ask for an override; empty for none.",
+    ),
+    Setting(
+        "override.on_invalid",
+        one_of("ignore", "reject"),
+        "ignore",
+        "word",
+        "What becomes of a request whose override is not allowed or "
+        "ambiguous: it stays POST, or it is answered 400.",
+    ),
+    Setting(
+        "override.peek",
+        size,
+        65536,
+        "bytes",
+        "How much of a form body is looked at for the field.",
+    ),
+    Setting(
+        "backends",
+        lines,
+        (),
+        "lines",
+        "Backends of the gateway application, ``name = url [url ...]``, one a line.",
+    ),
+    Setting(
+        "routes",
+        lines,
+        (),
+        "lines",
+        "Routes of the gateway application, ``pattern -> backend [option=value ...]``, "
+        "one a line, first match wins.",
+    ),
+    Setting(
+        "trusted_proxies",
+        words,
+        (),
+        "addresses",
+        "Addresses or networks (CIDR) of the proxies in front of this "
+        "application whose X-Forwarded-* fields are believed.",
+    ),
 )
 
 #: Options of one backend: ``restproxy.backend.<name>.<option>``.
 BACKEND_OPTIONS = (
-    Setting("connect_timeout", seconds, 5.0, "seconds",
-            "How long a connection may take to be made."),
-    Setting("read_timeout", seconds, 30.0, "seconds",
-            "How long the backend may be silent."),
-    Setting("host", host_policy, "destination", "word",
-            "The Host field sent: the destination's (``destination``), the "
-            "client's (``preserve``), or the name given."),
+    Setting(
+        "connect_timeout",
+        seconds,
+        5.0,
+        "seconds",
+        "How long a connection may take to be made.",
+    ),
+    Setting(
+        "read_timeout", seconds, 30.0, "seconds", "How long the backend may be silent."
+    ),
+    Setting(
+        "host",
+        host_policy,
+        "destination",
+        "word",
+        "The Host field sent: the destination's (``destination``), the "
+        "client's (``preserve``), or the name given.",
+    ),
 )
 
 #: Names of backends: what can stand in a setting's name and in a log line.

@@ -13,8 +13,8 @@ from pyramid.config import PHASE0_CONFIG, Configurator
 from pyramid.interfaces import IRoutesMapper
 from pyramid.tweens import EXCVIEW, INGRESS, MAIN
 
-from pyramid_restproxy import problems
 from pyramid_restproxy.interfaces import IViewCatalogue
+from pyramid_restproxy.problems import TWEEN as PROBLEMS
 from pyramid_restproxy.routing import (
     catalogue,
     forms,
@@ -39,13 +39,15 @@ def includeme(config: Configurator) -> None:
     config.add_route_predicate("extension", predicates.Extension)
     for switch in predicates.SWITCHES:
         config.add_route_predicate(switch.name, switch)
-    config.add_renderer(representations.NEGOTIATED, representations.NegotiatedRenderer())
+    config.add_renderer(
+        representations.NEGOTIATED, representations.NegotiatedRenderer()
+    )
     config.add_view_deriver(
         representations.negotiated_view, under=INGRESS, over="secured_view"
     )
     config.add_directive("add_representation", representations.add_representation)
     config.add_directive("add_rest_resource", resources.add_rest_resource)
-    config.add_tween(tweens.OVERRIDE, under=(problems.TWEEN, INGRESS), over=EXCVIEW)
+    config.add_tween(tweens.OVERRIDE, under=(PROBLEMS, INGRESS), over=EXCVIEW)
     config.add_tween(tweens.REFUSALS, under=EXCVIEW, over=MAIN)
     config.action(("restproxy", "mapper"), _use_mapper, (config,), order=PHASE0_CONFIG)
     config.action(("restproxy", "forms"), _add_form_helpers, (config,))

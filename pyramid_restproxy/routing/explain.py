@@ -14,9 +14,11 @@ from pyramid.response import Response
 from pyramid.traversal import DefaultRootFactory, ResourceTreeTraverser
 
 from pyramid_restproxy.exceptions import OverrideRejected
-from pyramid_restproxy.routing import override, refusals
 from pyramid_restproxy.routing.catalogue import ViewRow, catalogue_of
 from pyramid_restproxy.routing.offers import choose
+from pyramid_restproxy.routing.override import OverridePolicy, apply
+from pyramid_restproxy.routing.refusals import answer as answer_missing
+from pyramid_restproxy.routing.refusals import reachable
 from pyramid_restproxy.routing.state import Decision, rest_of
 from pyramid_restproxy.settings import Settings, settings_of
 
@@ -39,9 +41,11 @@ def decide(request: Request) -> Decision:
     row = _view(request)
     if row is None:
         missing = PredicateMismatch() if request.matched_route else HTTPNotFound()
-        answer = refusals.answer(request, missing, settings)
+        answer = answer_missing(request, missing, settings)
         if isinstance(answer, Response) and answer.status_int == 200:
-            state.refusal = f"none: OPTIONS is answered, Allow: {answer.headers['Allow']}"
+            state.refusal = (
+                f"none: OPTIONS is answered, Allow: {answer.headers['Allow']}"
+            )
         elif answer is None:
             state.refusal = "no view" if request.matched_route else "no route"
     elif row.offers:
@@ -53,7 +57,7 @@ def _override(request: Request, settings: Settings) -> str | None:
     if not settings.override_enabled:
         return None
     try:
-        override.apply(request.environ, override.OverridePolicy.from_settings(settings))
+        apply(request.environ, OverridePolicy.from_settings(settings))
     except OverrideRejected as refused:
         return f"override rejected: {refused.reason}"
     return None
@@ -72,7 +76,7 @@ def _route(request: Request) -> None:
 
 
 def _view(request: Request) -> ViewRow | None:
-    rows = refusals.reachable(catalogue_of(request.registry), request)
+    rows = reachable(catalogue_of(request.registry), request)
     for row in rows:
         if all(predicate(request.context, request) for predicate in row.predicates):
             return row

@@ -30,7 +30,9 @@ def method_field(method: str, field: str = "_method") -> Markup:
 
 
 def _hidden(name: str, value: str) -> Markup:
-    return Markup(f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">')
+    return Markup(
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
+    )
 
 
 def delete_form(
@@ -47,7 +49,7 @@ def delete_form(
     :param url: the resource, e.g. ``request.route_path('post', id=1)``.
     :param label: the text of the button.
     :param csrf_token: sent as ``csrf_token``; ``get_csrf_token()`` in a template.
-    :param confirm: a question the script asks first; without JavaScript it is not asked.
+    :param confirm: a question that the script asks first; nobody does without JavaScript.
     :param remove: a CSS selector: the closest such element goes away when the
         script has deleted the resource; without one the page follows the redirect.
     :param fields: further hidden fields, by name.

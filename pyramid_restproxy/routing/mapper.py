@@ -131,9 +131,7 @@ class RestRoutesMapper(RoutesMapper):
             info = self._plain(request, path)
         name = info["route"].name if info["route"] else None
         reads_accept = self._plans.get(name, PLAIN).accept
-        attrs["rest"] = RestState(
-            environ, name, attrs["path_extension"], reads_accept
-        )
+        attrs["rest"] = RestState(environ, name, attrs["path_extension"], reads_accept)
         return info
 
     def plan(self, route_name: str) -> RoutePlan:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pyramid_restproxy.exceptions import OverrideRejected
-from pyramid_restproxy.routing import override
+from pyramid_restproxy.routing.override import OverridePolicy, apply
 from pyramid_restproxy.settings import parse_settings
 
 __all__ = ["MethodOverrideMiddleware", "filter_app_factory"]
@@ -35,16 +35,16 @@ class MethodOverrideMiddleware:
     def __init__(
         self,
         application: Application,
-        policy: override.OverridePolicy | None = None,
+        policy: OverridePolicy | None = None,
     ) -> None:
         self.application = application
-        self.policy = policy or override.OverridePolicy()
+        self.policy = policy or OverridePolicy()
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         try:
-            override.apply(environ, self.policy)
+            apply(environ, self.policy)
         except OverrideRejected as refused:
             return refused(environ, start_response)
         return self.application(environ, start_response)
@@ -63,5 +63,5 @@ def filter_app_factory(
     )
     if not settings.override_enabled:
         return application
-    policy = override.OverridePolicy.from_settings(settings)
+    policy = OverridePolicy.from_settings(settings)
     return MethodOverrideMiddleware(application, policy)

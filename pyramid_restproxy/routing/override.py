@@ -30,7 +30,9 @@ URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 
 # RFC 2046 section 5.1.1, as a bare or a quoted parameter.
-_BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
+_BOUNDARY = re.compile(
+    r';\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE
+)
 _DISPOSITION = re.compile(rb"^content-disposition:\s*form-data\s*;(.*)$", re.I | re.M)
 _PARAMETER = re.compile(rb';?\s*([a-z*]+)\s*=\s*(?:"([^"]*)"|([^\s;]+))', re.IGNORECASE)
 
@@ -79,7 +81,7 @@ class Override:
     source: str
 
 
-# -- the rule ----------------------------------------------------------------------
+# -- the rule -----------------------------------------------------------------
 
 
 def decide(
@@ -131,7 +133,7 @@ def apply(environ: MutableMapping[str, Any], policy: OverridePolicy) -> Override
     return found
 
 
-# -- the look at the form ------------------------------------------------------------
+# -- the look at the form -----------------------------------------------------
 
 
 def peek_fields(environ: MutableMapping[str, Any], policy: OverridePolicy) -> list[str]:
@@ -231,7 +233,7 @@ class PushedBack:
         return iter(self.readline, b"")
 
 
-# -- the forms ---------------------------------------------------------------------
+# -- the forms ----------------------------------------------------------------
 
 
 def form_values(

@@ -59,7 +59,9 @@ class Extension:
     def __init__(self, value: Any, config: Configurator | None = None) -> None:
         found = (value,) if isinstance(value, str) else value
         if not isinstance(found, (tuple, list, set, frozenset)) or not found:
-            raise ConfigurationError(f"extension={value!r}: expected '.json' or a tuple")
+            raise ConfigurationError(
+                f"extension={value!r}: expected '.json' or a tuple"
+            )
         for item in found:
             if not isinstance(item, str) or (item and not _EXTENSION.fullmatch(item)):
                 raise ConfigurationError(

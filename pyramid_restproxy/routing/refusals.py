@@ -108,7 +108,7 @@ def options_response(allow: Sequence[str], rows: Sequence[ViewRow]) -> Response:
     return Response(status=200, headerlist=headers, app_iter=[])
 
 
-# -- routes that are restricted by method themselves -------------------------------
+# -- routes that are restricted by method themselves --------------------------
 
 
 def route_methods(request: Request) -> list[MethodSet]:

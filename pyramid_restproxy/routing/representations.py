@@ -41,7 +41,7 @@ View = Callable[[Any, Request], Response]
 Writer = Callable[[Any, Any], Any]
 
 
-# -- the directive ---------------------------------------------------------------
+# -- the directive ------------------------------------------------------------
 
 
 def add_representation(
@@ -98,21 +98,21 @@ def add_representation(
     def register() -> None:
         representations_of(config.registry)[name] = found
 
-    config.action(
-        discriminator, register, introspectables=(intr,), order=PHASE1_CONFIG
-    )
+    config.action(discriminator, register, introspectables=(intr,), order=PHASE1_CONFIG)
 
 
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not name.isidentifier():
-        raise ConfigurationError(f"representation {name!r}: expected a name like 'json'")
+        raise ConfigurationError(
+            f"representation {name!r}: expected a name like 'json'"
+        )
     return name
 
 
 def _sequence(name: str, value: Any) -> Sequence[Any]:
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise ConfigurationError(
-            f"representation {name!r}: aliases={value!r}: expected a list of media types"
+            f"representation {name!r}: aliases={value!r}: expected media types"
         )
     return value
 
@@ -136,7 +136,7 @@ def representations_of(registry: Registry) -> dict[str, Representation]:
     return found
 
 
-# -- what a view offers ------------------------------------------------------------
+# -- what a view offers -------------------------------------------------------
 
 
 def offers_of(info: IViewDeriverInfo) -> Offers | None:
@@ -224,7 +224,7 @@ def _require_renderer(
         require(f"representation {representation.name!r} of {_describe(info)}")
 
 
-# -- the view deriver ----------------------------------------------------------------
+# -- the view deriver ---------------------------------------------------------
 
 
 def negotiated_view(view: View, info: IViewDeriverInfo) -> View:
@@ -305,7 +305,7 @@ def _not_acceptable(
 
 
 def alternates_of(request: Request, offers: Offers) -> Iterable[dict[str, str]]:
-    """Yield every representation: its media type and, where it has one, its URL path."""
+    """Yield every representation: its media type and, where there is one, its path."""
     for each in offers.representations:
         href = alternate_path(request, each)
         yield {"type": each.media_type} | ({"href": href} if href else {})
@@ -343,7 +343,7 @@ def _advertise(
             response.headers.add("Link", link)
 
 
-# -- the renderer --------------------------------------------------------------------
+# -- the renderer -------------------------------------------------------------
 
 
 class NegotiatedRenderer:

@@ -124,9 +124,8 @@ def add_rest_resource(
     for route in dict.fromkeys(action.route for action in actions):
         config.add_route(route_name(name, route), patterns[route], factory=factory)
         intr.relate("routes", route_name(name, route))
-    shared = {"template": template, "representations": representations}
     for action in actions:
-        view = _view_options(action, **shared) | options
+        view = _view_options(action, template, representations) | options
         view |= (views or {}).get(action.name, {})
         config.add_view(
             resource,
@@ -143,7 +142,7 @@ def _actions(
     for argument in (name, pattern):
         if not isinstance(argument, str) or not argument:
             raise ConfigurationError(
-                f"add_rest_resource({name!r}, {pattern!r}): expected a name and a pattern"
+                f"add_rest_resource({name!r}, {pattern!r}): expected name and pattern"
             )
     if not inspect.isclass(resource):
         raise ConfigurationError(
@@ -191,7 +190,9 @@ def _view_options(
     return options
 
 
-def rest_resource(name: str, pattern: str, **arguments: Any) -> Callable[[Class], Class]:
+def rest_resource(
+    name: str, pattern: str, **arguments: Any
+) -> Callable[[Class], Class]:
     """Declare a resource on its class; found by ``config.scan()``.
 
     Takes the arguments of :func:`add_rest_resource` but the class.

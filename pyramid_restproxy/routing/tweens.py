@@ -17,7 +17,8 @@ from zope.interface import implementer
 
 from pyramid_restproxy.exceptions import OverrideRejected
 from pyramid_restproxy.interfaces import IMethodOverridden
-from pyramid_restproxy.routing import override, refusals
+from pyramid_restproxy.routing.override import Override, OverridePolicy, apply
+from pyramid_restproxy.routing.refusals import answer as answer_missing
 from pyramid_restproxy.settings import settings_of
 
 __all__ = ["MethodOverridden"]
@@ -32,7 +33,7 @@ REFUSALS = "pyramid_restproxy.routing.tweens.refusals_tween_factory"
 class MethodOverridden:
     """Event: a request was given another method, see :class:`IMethodOverridden`."""
 
-    def __init__(self, request: Request, applied: override.Override) -> None:
+    def __init__(self, request: Request, applied: Override) -> None:
         self.request = request
         self.original = "POST"
         self.effective = applied.method
@@ -44,13 +45,13 @@ def override_tween_factory(handler: Handler, registry: Registry) -> Handler:
     settings = settings_of(registry)
     if not settings.override_enabled:
         return handler
-    policy = override.OverridePolicy.from_settings(settings)
+    policy = OverridePolicy.from_settings(settings)
 
     def override_tween(request: Request) -> Response:
         environ = request.environ
         if environ["REQUEST_METHOD"] == "POST":
             try:
-                applied = override.apply(environ, policy)
+                applied = apply(environ, policy)
             except OverrideRejected as refused:
                 return refused
             if applied and registry.has_listeners:
@@ -68,7 +69,7 @@ def refusals_tween_factory(handler: Handler, registry: Registry) -> Handler:
         try:
             return handler(request)
         except HTTPNotFound as missing:
-            answer = refusals.answer(request, missing, settings)
+            answer = answer_missing(request, missing, settings)
             if answer is None:
                 raise
             if isinstance(answer, Exception):

@@ -144,8 +144,11 @@ def make_app(variant: str | None = None):
             config.set_default_permission("act")
         config.include("pyramid_jinja2")
         config.include("pyramid_restproxy")
-        config.add_tween("tests.vectors.rest_app.probe_tween_factory", over=EXCVIEW,
-                         under="pyramid_restproxy.routing.tweens.override_tween_factory")
+        config.add_tween(
+            "tests.vectors.rest_app.probe_tween_factory",
+            over=EXCVIEW,
+            under="pyramid_restproxy.routing.tweens.override_tween_factory",
+        )
         add_routes(config)
         return config.make_wsgi_app()
 

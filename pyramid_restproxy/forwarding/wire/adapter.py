@@ -92,7 +92,7 @@ class KeepAliveAdapter(BaseAdapter):
         self.pool = Pool(pool_size, idle_timeout)
         self.total_timeout = total_timeout
 
-    # -- for the forwarder --------------------------------------------------------
+    # -- for the forwarder ----------------------------------------------------
 
     def exchange(
         self,
@@ -155,7 +155,7 @@ class KeepAliveAdapter(BaseAdapter):
                 return SendError("the connection broke while the body was sent")
         return None
 
-    # -- for requests ---------------------------------------------------------------
+    # -- for requests ---------------------------------------------------------
 
     def send(
         self,
@@ -172,7 +172,7 @@ class KeepAliveAdapter(BaseAdapter):
         :raises WireError: by the stage that failed.
         """
         connect_timeout, read_timeout = _timeouts(timeout)
-        proxy = select_proxy(request.url, proxies) if proxies else None
+        proxy = select_proxy(request.url or "", proxies) if proxies else None
         origin = origin_of(request.url or "", proxy, verify, cert)
         chunked = _is_chunked(request)
         fields = list(_fields(request, origin))

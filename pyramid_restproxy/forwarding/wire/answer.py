@@ -107,17 +107,20 @@ class Head:
         if not self.complete and self._seen > MAX_HEAD:
             raise MalformedAnswer(f"the head is longer than {MAX_HEAD} bytes")
 
-    # -- what llhttp calls ---------------------------------------------------
+    # -- what llhttp calls ----------------------------------------------------
 
     def on_message_begin(self) -> None:
+        """Notice an answer after the answer."""
         if self.ended:
             self.excess = True
 
     def on_status(self, reason: bytes) -> None:
+        """Collect the reason phrase, which may come in parts."""
         if not self.ended:
             self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a field, within the limits."""
         if self.complete:
             return  # a trailer, RFC 9110 section 6.5: WSGI cannot carry it
         if len(self.fields) >= MAX_FIELDS:
@@ -128,6 +131,7 @@ class Head:
         self.fields.append((name.decode("latin-1"), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
+        """Look at the head as a whole: status, version, framing."""
         if self.complete:
             return
         self.status = status = self.parser.get_status_code()
@@ -142,12 +146,14 @@ class Head:
             self.ended = True
 
     def on_body(self, piece: bytes) -> None:
+        """Collect a piece of the body."""
         if self.ended:
             self.excess = True  # of a second answer that nobody asked for
         else:
             self.pieces.append(piece)
 
     def on_message_complete(self) -> None:
+        """Note the end of the message."""
         if self.complete:
             self.ended = True
 

@@ -18,7 +18,7 @@ import weakref
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from requests import certs
+import certifi
 from requests.exceptions import InvalidProxyURL
 
 from pyramid_restproxy.forwarding.wire.answer import Head, read_head
@@ -99,7 +99,9 @@ class Origin:
         if self.scheme == "http+unix":
             return "localhost"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        return (
+            host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        )
 
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -214,7 +216,7 @@ class Connection:
         self._sock.close()
 
 
-# -- making one ------------------------------------------------------------------------
+# -- making one ---------------------------------------------------------------
 
 
 def connect(origin: Origin, timeout: float | None, deadline: Deadline) -> Connection:
@@ -246,7 +248,9 @@ def _open(host: str, port: int, timeout: float | None) -> socket.socket:
     except socket.gaierror as error:
         raise ResolveError(f"{host} does not resolve: {error.strerror}") from error
     except TimeoutError as error:
-        raise ConnectTimeout(f"no connection to {host}:{port} in {timeout} s") from error
+        raise ConnectTimeout(
+            f"no connection to {host}:{port} in {timeout} s"
+        ) from error
     except OSError as error:
         reason = error.strerror or error
         raise ConnectError(f"no connection to {host}:{port}: {reason}") from error
@@ -334,9 +338,7 @@ def _tunnel(
 _contexts: dict[tuple[bool | str, str | tuple[str, str] | None], ssl.SSLContext] = {}
 
 
-def _context(
-    verify: bool | str, cert: str | tuple[str, str] | None
-) -> ssl.SSLContext:
+def _context(verify: bool | str, cert: str | tuple[str, str] | None) -> ssl.SSLContext:
     """Make the TLS context for these options, once a process."""
     key = verify, cert
     if key not in _contexts:
@@ -347,7 +349,7 @@ def _context(
 def _make_context(
     verify: bool | str, cert: str | tuple[str, str] | None
 ) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=certs.where())
+    context = ssl.create_default_context(cafile=certifi.where())
     if verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -376,7 +378,7 @@ def _wrap(sock: socket.socket, origin: Origin) -> ssl.SSLSocket:
         raise TLSError(f"no TLS with {name}: {error}") from error
 
 
-# -- keeping them ------------------------------------------------------------------------
+# -- keeping them -------------------------------------------------------------
 
 
 class Pool:

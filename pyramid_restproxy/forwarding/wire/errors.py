@@ -10,8 +10,8 @@ the adapter can be mounted in any session; :class:`WireError` is common to all::
       TLSError                  (SSLError)             the handshake failed
         CertificateError                               the certificate is not trusted
       TunnelError               (ProxyError)           the second proxy refused
-      SendError                 (ConnectionError)      the request could not be sent whole
-      NoAnswer                  (ConnectionError)      closed before any byte of an answer
+      SendError                 (ConnectionError)      not sent whole, and no answer
+      NoAnswer                  (ConnectionError)      closed before any answer
       MalformedAnswer           (ConnectionError)      the head is not HTTP/1
       ReadTimeout               (ReadTimeout)          silent for too long
       DeadlineExceeded          (ReadTimeout)          the whole exchange took too long

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import http.client
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -81,15 +81,19 @@ class _Reader(HTTPResponse):
 
     def stream(
         self, amt: int | None = 65536, decode_content: bool | None = None
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         """Yield pieces of at most `amt` bytes, none held back until there are more."""
         decode = decode_content and "content-encoding" in self.headers
-        while piece := self.read1(amt, decode_content=True) if decode else self._next(amt):
+        while (
+            piece := self.read1(amt, decode_content=True) if decode else self._next(amt)
+        ):
             yield piece
 
     def _next(self, amt: int | None) -> bytes:
         """Return what came, as it came, without the bookkeeping of decoding."""
-        return self._fp.read1(-1 if amt is None else amt)
+        return self._fp.read1(  # type: ignore[union-attr]
+            -1 if amt is None else amt
+        )
 
 
 class WireResponse(Response):

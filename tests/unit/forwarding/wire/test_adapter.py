@@ -75,9 +75,12 @@ def test_the_session_follows_redirects_and_keeps_cookies(serve, session):
 
 def test_gzip_is_decoded_by_content_and_left_alone_in_raw(serve, session):
     packed = gzip.compress(b"hello" * 100)
-    answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (
-        len(packed),
-        packed,
+    answer = (
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b"
+        % (
+            len(packed),
+            packed,
+        )
     )
     server = serve(answering(answer, answer))
     assert session.get(server.url).content == b"hello" * 100
@@ -125,7 +128,12 @@ def test_uploads(serve, session, body, framing):
     assert session.post(server.url, data=body).text == "ok"
     head, received = seen[0]
     assert framing in head
-    assert set(received) == {ord("x")} and len(received) in (10, 300_000, 200_000, 210_000)
+    assert set(received) == {ord("x")} and len(received) in (
+        10,
+        300_000,
+        200_000,
+        210_000,
+    )
     assert session.get(server.url).text == "ok"
     assert server.connections == 1
 
@@ -133,7 +141,9 @@ def test_uploads(serve, session, body, framing):
 def test_an_early_answer_to_an_upload_is_returned(serve, session):
     def script(connection, reader):
         reader.readline()
-        connection.sendall(b"HTTP/1.1 413 Big\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+        connection.sendall(
+            b"HTTP/1.1 413 Big\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
+        )
 
     server = serve(script)
     response = session.post(server.url, data=b"x" * 30_000_000)
@@ -182,7 +192,9 @@ def test_a_second_proxy_gets_the_absolute_form(serve, session):
         ),
     ],
 )
-def test_failures_are_what_requests_raises_and_ours(serve, session, script, error, base):
+def test_failures_are_what_requests_raises_and_ours(
+    serve, session, script, error, base
+):
     with pytest.raises(error) as caught:
         session.get(serve(script).url)
     assert isinstance(caught.value, base)
@@ -229,19 +241,25 @@ def test_an_upload_that_breaks_without_an_answer_is_a_send_error(serve, session)
 
 
 def test_an_unread_answer_costs_its_connection(serve, session, adapter):
-    server = serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nstart", OK))
+    server = serve(
+        answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nstart", OK)
+    )
     session.get(server.url, stream=True).close()
     assert adapter.pool.count() == 0
 
 
 def test_bytes_that_nobody_asked_for_do_not_poison_the_next_request(serve, session):
-    server = serve(answering(OK + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", OK))
+    server = serve(
+        answering(OK + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", OK)
+    )
     assert session.get(server.url).text == "ok"
     assert session.get(server.url).text == "ok"
     assert server.connections == 2
 
 
-def test_a_header_that_breaks_the_line_is_refused_before_anything_is_sent(serve, adapter):
+def test_a_header_that_breaks_the_line_is_refused_before_anything_is_sent(
+    serve, adapter
+):
     server = serve(answering(OK))
     request = requests.Request("GET", server.url).prepare()
     request.headers["X"] = "a\r\nY: b"
@@ -267,7 +285,9 @@ def test_many_threads_share_one_adapter(serve, adapter):
     def echo_path(connection, reader):
         while request := read_request(reader):
             path = request[0].split()[1]
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(path), path))
+            connection.sendall(
+                b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(path), path)
+            )
 
     server = serve(echo_path)
     wrong = []

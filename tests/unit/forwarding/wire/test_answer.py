@@ -28,7 +28,9 @@ class Bytes:
 
 def read(raw, method="GET", step=None):
     """Read an answer; return head, content and whether the connection is reusable."""
-    pieces = [raw] if step is None else [raw[n : n + step] for n in range(0, len(raw), step)]
+    pieces = (
+        [raw] if step is None else [raw[n : n + step] for n in range(0, len(raw), step)]
+    )
     source = Bytes(*pieces)
     head = answer.Head(method)
     assert answer.read_head(head, source)
@@ -55,12 +57,24 @@ GOOD = {
     ),
     "HTTP/1.0 to the end": (b"HTTP/1.0 200 OK\r\n\r\nhello", "GET", b"hello", False),
     "HTTP/1.1 to the end": (OK + b"\r\nhello", "GET", b"hello", False),
-    "close asked": (OK + b"Connection: close\r\nContent-Length: 2\r\n\r\nok", "GET", b"ok", False),
+    "close asked": (
+        OK + b"Connection: close\r\nContent-Length: 2\r\n\r\nok",
+        "GET",
+        b"ok",
+        False,
+    ),
     "HEAD": (OK + b"Content-Length: 9\r\n\r\n", "HEAD", b"", True),
     "204": (b"HTTP/1.1 204 No Content\r\n\r\n", "GET", b"", True),
-    "304": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", "GET", b"", True),
+    "304": (
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
+        "GET",
+        b"",
+        True,
+    ),
     "early hints": (
-        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+        + OK
+        + b"Content-Length: 2\r\n\r\nok",
         "GET",
         b"ok",
         True,
@@ -77,12 +91,16 @@ def test_answers(raw, method, content, reusable, step):
 
 
 def test_fields_keep_their_order_their_case_and_their_lines():
-    head, _, _ = read(OK + b"B: 1\r\nset-cookie: a\r\nSet-Cookie: b\r\nContent-Length: 0\r\n\r\n")
+    head, _, _ = read(
+        OK + b"B: 1\r\nset-cookie: a\r\nSet-Cookie: b\r\nContent-Length: 0\r\n\r\n"
+    )
     assert head.fields[:3] == [("B", "1"), ("set-cookie", "a"), ("Set-Cookie", "b")]
 
 
 def test_the_fields_and_the_reason_of_an_interim_answer_are_forgotten():
-    head, _, _ = read(b"HTTP/1.1 100 Go On\r\nX: y\r\n\r\n" + OK + b"Content-Length: 0\r\n\r\n")
+    head, _, _ = read(
+        b"HTTP/1.1 100 Go On\r\nX: y\r\n\r\n" + OK + b"Content-Length: 0\r\n\r\n"
+    )
     assert head.reason == "OK"
     assert head.fields == [("Content-Length", "0")]
 
@@ -110,7 +128,8 @@ BAD = {
     "two lengths": OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok",
     "length abc": OK + b"Content-Length: abc\r\n\r\nok",
     "length -5": OK + b"Content-Length: -5\r\n\r\nok",
-    "length and chunked": OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "length and chunked": OK
+    + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
     "gzip, chunked": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "two codings": OK + b"Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n\r\n",
     "space before colon": OK + b"X-Bad : a\r\n\r\n",

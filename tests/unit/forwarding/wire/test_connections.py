@@ -11,7 +11,12 @@ import pytest
 import trustme
 
 from pyramid_restproxy.forwarding.wire import connections
-from pyramid_restproxy.forwarding.wire.connections import Deadline, Origin, Pool, connect
+from pyramid_restproxy.forwarding.wire.connections import (
+    Deadline,
+    Origin,
+    Pool,
+    connect,
+)
 from pyramid_restproxy.forwarding.wire.errors import (
     CertificateError,
     ConnectError,
@@ -239,7 +244,9 @@ def test_verification_can_be_switched_off(serve_tls):
 
 
 def test_a_server_that_does_not_speak_tls(serve):
-    server = serve(lambda connection, reader: connection.sendall(b"HTTP/1.1 400 X\r\n\r\n"))
+    server = serve(
+        lambda connection, reader: connection.sendall(b"HTTP/1.1 400 X\r\n\r\n")
+    )
     with pytest.raises(TLSError):
         connect(Origin("https", "localhost", server.port), 5, FOREVER)
 
@@ -283,7 +290,9 @@ def test_https_goes_through_a_tunnel(serve, serve_tls, bundle):
     assert b"Proxy-Authorization: Basic dXNlcjpwQHNz\r\n" in seen[0]
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", b""])
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", b""]
+)
 def test_a_proxy_that_refuses(serve, answer):
     def refuse(connection, reader):
         read_request(reader)

@@ -29,8 +29,8 @@ def body_of(source):
 
 
 RAW = (
-    b"HTTP/1.1 201 Made\r\nContent-Type: text/plain; charset=latin-1\r\nX: 1\r\nX: 2\r\n"
-    b"Set-Cookie: a=1\r\nContent-Length: 6\r\n\r\nabcdef"
+    b"HTTP/1.1 201 Made\r\nContent-Type: text/plain; charset=latin-1\r\n"
+    b"X: 1\r\nX: 2\r\nSet-Cookie: a=1\r\nContent-Length: 6\r\n\r\nabcdef"
 )
 
 
@@ -38,7 +38,11 @@ def test_a_response_has_what_a_session_and_its_users_ask_for():
     head, body = body_of(Bytes(RAW))
     request = requests.Request("GET", "http://h/x").prepare()
     response = WireResponse(request, head, body, connection="the adapter")
-    assert (response.status_code, response.reason, response.url) == (201, "Made", "http://h/x")
+    assert (response.status_code, response.reason, response.url) == (
+        201,
+        "Made",
+        "http://h/x",
+    )
     assert response.headers["x"] == "1, 2"
     assert response.raw.headers.getlist("X") == ["1", "2"]
     assert response.encoding == "latin-1"
