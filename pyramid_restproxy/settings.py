@@ -146,6 +146,36 @@ def host_policy(value: object) -> str:
     return word
 
 
+def verification(value: object) -> bool | str:
+    """Read how certificates are verified: true, a path, or ``insecure``."""
+    if value is True or text(value).lower() in ("true", "yes", "on", "1"):
+        return True
+    word = text(value)
+    if word == "insecure":
+        return False
+    if value is False or word.lower() in ("", "false", "no", "off", "0"):
+        raise ValueError("write 'insecure' to switch verification off")
+    return word
+
+
+def certificate(value: object) -> str | tuple[str, str] | None:
+    """Read a client certificate: one path, or certificate and key."""
+    paths = words(value) if value else ()
+    if len(paths) > 2:
+        raise ValueError("expected one path, or certificate and key")
+    if len(paths) == 2:
+        return paths[0], paths[1]
+    return paths[0] if paths else None
+
+
+def proxy_url(value: object) -> str | None:
+    """Read the URL of a second proxy."""
+    word = text(value)
+    if word and not re.fullmatch(r"http://[^\s/]+/?", word):
+        raise ValueError("expected http://host:port")
+    return word or None
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One row of the settings table.
@@ -313,10 +343,15 @@ BACKEND_OPTIONS = (
         seconds,
         5.0,
         "seconds",
-        "How long a connection may take to be made.",
+        "How long each stage of making a connection may take.",
     ),
+    Setting("read_timeout", seconds, 30.0, "seconds", "How long it may be silent."),
     Setting(
-        "read_timeout", seconds, 30.0, "seconds", "How long the backend may be silent."
+        "total_timeout",
+        optional_seconds,
+        None,
+        "seconds",
+        "How long a whole exchange may take, the body included.",
     ),
     Setting(
         "host",
@@ -325,6 +360,43 @@ BACKEND_OPTIONS = (
         "word",
         "The Host field sent: the destination's (``destination``), the "
         "client's (``preserve``), or the name given.",
+    ),
+    Setting(
+        "verify",
+        verification,
+        True,
+        "word or path",
+        "How certificates are verified: ``true`` (the usual authorities), the path of "
+        "a file or folder with your own, or ``insecure`` for not at all.",
+    ),
+    Setting(
+        "cert",
+        certificate,
+        None,
+        "paths",
+        "The client certificate: one file, or certificate and key.",
+    ),
+    Setting(
+        "via_proxy",
+        proxy_url,
+        None,
+        "URL",
+        "A second proxy on the way, ``http://host:port``. The environment's is never "
+        "used.",
+    ),
+    Setting(
+        "pool_size",
+        size,
+        32,
+        "connections",
+        "How many idle connections are kept for each destination.",
+    ),
+    Setting(
+        "idle_timeout",
+        seconds,
+        30.0,
+        "seconds",
+        "How long an idle connection is kept.",
     ),
 )
 
@@ -338,7 +410,13 @@ class BackendSettings:
 
     connect_timeout: float = 5.0  #: seconds
     read_timeout: float = 30.0  #: seconds, between two pieces
+    total_timeout: float | None = None  #: seconds
     host: str = "destination"
+    verify: bool | str = True
+    cert: str | tuple[str, str] | None = None
+    via_proxy: str | None = field(default=None, repr=False)  # may hold a password
+    pool_size: int = 32
+    idle_timeout: float = 30.0  #: seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,7 +457,8 @@ def read(row: Setting, full_name: str, value: object) -> Any:
     try:
         return row.cast(value)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{full_name} = {value!r}: {error}") from error
+        shown = "..." if row.cast is proxy_url else repr(value)  # may hold a password
+        raise ConfigurationError(f"{full_name} = {shown}: {error}") from error
 
 
 def parse_settings(raw: Mapping[str, Any]) -> Settings:

@@ -1,0 +1,141 @@
+"""Bodies on their way through, never held whole: the request's and the answer's.
+
+Up: the bytes of ``wsgi.input``, from their start even where the application has read
+them already. Down: pieces as they come, the first of them read before the status
+goes out, so that a backend that breaks at once is a clean 502.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pyramid_restproxy.forwarding.model import Answer, AnswerBody
+
+__all__ = ["AnswerPieces", "BytesBody", "LimitedBody", "request_body"]
+
+#: A body of at most this size (bytes) is read at once and sent with the head.
+SMALL = 65536
+
+
+class LimitedBody:
+    """A request body of known length, as a file that ends where it does.
+
+    :param stream: ``wsgi.input``, which need not end there.
+    :param length: bytes.
+    :param start: where the body begins in a stream that can be rewound, or None.
+    """
+
+    def __init__(self, stream: Any, length: int, start: int | None) -> None:
+        self._stream = stream
+        self._left = self.length = length
+        self._start = start
+
+    def __len__(self) -> int:
+        return self.length
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to `size` bytes, all where it is negative."""
+        wanted = self._left if size < 0 else min(size, self._left)
+        piece: bytes = self._stream.read(wanted) if wanted else b""
+        self._left -= len(piece)
+        return piece
+
+    @property
+    def replayable(self) -> bool:
+        """Whether it can be sent once more: nothing was read, or it can be rewound."""
+        return self._start is not None or self._left == self.length
+
+    def rewind(self) -> None:
+        """Go back to the start."""
+        if self._left != self.length:
+            self._stream.seek(self._start)
+            self._left = self.length
+
+
+def request_body(environ: Mapping[str, Any]) -> tuple[Any, int | None]:
+    """Find the body of a request.
+
+    :param environ: the WSGI environ. Where WebOb has read the body it left a file in
+        the place of the stream; both are read from their start.
+    :returns: the body and its length in bytes: (None, 0) where there is none, bytes
+        where it is small, a file otherwise; length None where only the server knows
+        where it ends (chunked on servers that do not collect it).
+    """
+    stream = environ["wsgi.input"]
+    length = environ.get("CONTENT_LENGTH")
+    if not length:
+        if environ.get("HTTP_TRANSFER_ENCODING") and environ.get("wsgi.input_terminated"):
+            return stream, None
+        return None, 0
+    size = int(length)
+    start = _rewind(stream)
+    if size > SMALL:
+        return LimitedBody(stream, size, start), size
+    return _read_exactly(stream, size), size
+
+
+def _rewind(stream: Any) -> int | None:
+    seekable = getattr(stream, "seekable", None)
+    if seekable is None or not seekable():
+        return None
+    stream.seek(0)
+    return 0
+
+
+def _read_exactly(stream: Any, size: int) -> bytes:
+    pieces = []
+    while size > 0:
+        piece = stream.read(size)
+        if not piece:
+            break  # the client left; what is missing is noticed by the backend
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+class BytesBody:
+    """The content of an answer that a transform has read and changed."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def read_piece(self) -> bytes:
+        """Return all of it, then nothing."""
+        content, self._content = self._content, b""
+        return content
+
+    def close(self) -> None:
+        """Do nothing: there is no connection behind it."""
+
+
+class AnswerPieces:
+    """The content of an answer as an ``app_iter``.
+
+    An error of the backend is raised out of the iteration: the server then breaks the
+    connection, so that the client can tell a cut body from a whole one. `close()` is
+    called by the server in every case (PEP 3333); it gives the connection back or up.
+
+    :param answer: the answer; its first piece is read by :meth:`start`.
+    """
+
+    __slots__ = ("_body", "_first")
+
+    def __init__(self, answer: Answer) -> None:
+        self._body: AnswerBody = answer.body
+        self._first: bytes | None = None
+
+    def start(self) -> None:
+        """Read the first piece, so that what breaks at once can still be told."""
+        self._first = self._body.read_piece()
+
+    def __iter__(self) -> Iterator[bytes]:
+        first, self._first = self._first, None
+        if first:
+            yield first
+            while piece := self._body.read_piece():
+                yield piece
+
+    def close(self) -> None:
+        """Give the connection back, or up where something is left unread."""
+        self._body.close()

@@ -1,0 +1,197 @@
+"""Header fields on their way through: read, stripped, checked. Pure.
+
+A field list is a list of (name, value) pairs, str, in order; names keep the case
+they came in. What an intermediary must not pass on: RFC 9110 section 7.6.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+__all__ = [
+    "FieldList",
+    "Fields",
+    "connection_named",
+    "drop",
+    "is_safe_value",
+    "request_fields",
+    "response_fields",
+]
+
+Fields = list[tuple[str, str]]
+
+#: Fields that concern one connection only (RFC 9110 section 7.6.1, and older ones).
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authentication-info",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+#: Fields of a request that are made anew here, or must not go on: framing, Host,
+#: Expect (answered by the server in front of us), and httpoxy's Proxy.
+REQUEST_OWN = HOP_BY_HOP | {
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "proxy",
+}
+
+#: Fields of an answer that speak of the backend's own connection or address. Server
+#: is dropped because the WSGI server in front names itself.
+RESPONSE_OWN = HOP_BY_HOP | {"alt-svc", "server"}
+
+#: Connection cannot take these away: they say what the message is, and to whom.
+END_TO_END = frozenset({"cache-control", "content-type", "host", "content-length"})
+
+_UNSAFE = re.compile(r"[\r\n\0]")
+
+#: Environ keys to (name as sent, name in lower case); bounded, clients choose names.
+_names: dict[str, tuple[str, str]] = {}
+_MAX_NAMES = 2048
+
+
+def _name(key: str) -> tuple[str, str]:
+    found = _names.get(key)
+    if found is None:
+        name = key[5:].replace("_", "-").title()
+        found = name, name.lower()
+        if len(_names) < _MAX_NAMES:
+            _names[key] = found
+    return found
+
+
+def request_fields(environ: Mapping[str, Any], without: frozenset[str]) -> Fields:
+    """Read the fields of a request that may go on.
+
+    :param environ: the WSGI environ; repeated fields are joined there already.
+    :param without: further names (lower case) to leave out.
+    :returns: the fields without those of one hop, those that ``Connection`` names,
+        and those that are made anew.
+    """
+    named = environ.get("HTTP_CONNECTION")
+    dropped = REQUEST_OWN | without
+    if named is not None:
+        dropped = dropped | connection_named(named)
+    found = []
+    for key, value in environ.items():
+        if key[:5] == "HTTP_":
+            name, lowered = _names.get(key) or _name(key)
+            if lowered not in dropped:
+                found.append((name, value))
+    if environ.get("CONTENT_TYPE"):
+        found.append(("Content-Type", environ["CONTENT_TYPE"]))
+    return found
+
+
+def response_fields(fields: Iterable[tuple[str, str]]) -> Fields:
+    """Return the fields of an answer that may go on to the client."""
+    found = []
+    named: frozenset[str] = frozenset()
+    for name, value in fields:
+        lowered = name.lower()
+        if lowered == "connection":
+            named |= connection_named(value)
+        elif lowered not in RESPONSE_OWN:
+            found.append((name, value))
+    return drop(found, named) if named else found
+
+
+def connection_named(value: str) -> frozenset[str]:
+    """Return the names (lower case) that a Connection value asks to stop here."""
+    names = {name.strip().lower() for name in value.split(",")}
+    return frozenset(names - END_TO_END)
+
+
+def drop(fields: Iterable[tuple[str, str]], names: frozenset[str]) -> Fields:
+    """Return the fields without those of these names (lower case)."""
+    return [pair for pair in fields if pair[0].lower() not in names]
+
+
+def is_safe_value(value: str) -> bool:
+    """Say whether a value can stand in one field line (RFC 9110 section 5.5)."""
+    return not _UNSAFE.search(value)
+
+
+class FieldList:
+    """Fields as hooks and transforms change them. Names compare without case.
+
+    :param fields: the pairs; changed in place.
+    """
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, fields: Fields) -> None:
+        self.pairs = fields
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(list(self.pairs))
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Return the first value of a field."""
+        lowered = name.lower()
+        for each, value in self.pairs:
+            if each.lower() == lowered:
+                return value
+        return default
+
+    def get_all(self, name: str) -> list[str]:
+        """Return all values of a field, in order."""
+        lowered = name.lower()
+        return [value for each, value in self.pairs if each.lower() == lowered]
+
+    def set(self, name: str, value: str) -> None:
+        """Replace all lines of a field by one.
+
+        :raises ValueError: where the value has a line break or NUL.
+        """
+        self.remove(name)
+        self.add(name, value)
+
+    __setitem__ = set
+
+    def __getitem__(self, name: str) -> str:
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def add(self, name: str, value: str) -> None:
+        """Add a line.
+
+        :raises ValueError: where the value has a line break or NUL.
+        """
+        if not is_safe_value(value):
+            raise ValueError(f"the value of {name!r} has a line break or NUL")
+        self.pairs.append((name, value))
+
+    def remove(self, *names: str) -> None:
+        """Take all lines of these fields out."""
+        self.pairs[:] = drop(self.pairs, frozenset(name.lower() for name in names))
+
+    def rename(self, old: str, new: str) -> None:
+        """Give all lines of a field another name, where they stand."""
+        lowered = old.lower()
+        self.pairs[:] = [(new if n.lower() == lowered else n, v) for n, v in self.pairs]
+
+    def keep_only(self, *names: str) -> None:
+        """Take out all fields but these."""
+        kept = {name.lower() for name in names}
+        self.pairs[:] = [pair for pair in self.pairs if pair[0].lower() in kept]

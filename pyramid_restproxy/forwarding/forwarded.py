@@ -1,0 +1,167 @@
+"""Who asked, and through whom: X-Forwarded-*, Forwarded, Via, Max-Forwards. Pure.
+
+What a client claims about itself counts only where it is one of the trusted proxies
+(by the address of the connection, never by a field). RFC 7239; RFC 9110 sections
+7.6.2 and 7.6.3.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pyramid.exceptions import ConfigurationError
+
+from pyramid_restproxy.forwarding.fields import Fields
+
+__all__ = [
+    "CLAIMS",
+    "Client",
+    "TrustedProxies",
+    "forwarded_element",
+    "forwarding_fields",
+    "is_loop",
+    "via",
+]
+
+#: Fields in which a client could claim to be another (lower case).
+CLAIMS = frozenset(
+    {
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-proto",
+        "x-forwarded-server",
+        "x-real-ip",
+    }
+)
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+class TrustedProxies:
+    """The networks whose claims are believed.
+
+    :param words: addresses and networks in CIDR notation.
+    :raises ConfigurationError: for a word that is neither.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._networks = [_network(word) for word in words]
+        self._cached = lru_cache(maxsize=1024)(self._contains)
+
+    def __contains__(self, address: str) -> bool:
+        return bool(self._networks) and self._cached(address)
+
+    def _contains(self, address: str) -> bool:
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False  # a unix socket, or a name: nobody to trust
+        mapped = getattr(found, "ipv4_mapped", None)
+        return any((mapped or found) in network for network in self._networks)
+
+
+def _network(word: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(word, strict=False)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"restproxy.trusted_proxies: {word!r} is not an address or a network"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The peer of this connection, and what it asked.
+
+    :ivar address: REMOTE_ADDR.
+    :ivar scheme: ``http`` or ``https``.
+    :ivar host: the Host field.
+    :ivar prefix: the path prefix that is cut off before forwarding.
+    """
+
+    address: str
+    scheme: str
+    host: str
+    prefix: str
+
+
+def forwarding_fields(
+    client: Client,
+    claims: dict[str, str] | None,
+    *,
+    rfc7239: bool = False,
+    by: str = "",
+) -> Fields:
+    """Make the fields that tell the backend who asked.
+
+    :param claims: what a trusted peer says (names in lower case), to be added to;
+        None where the peer is not trusted, so that nothing of it counts.
+    :param rfc7239: whether to send ``Forwarded`` besides.
+    :param by: how this gateway names itself there, e.g. ``_gateway``.
+    """
+    said = claims or {}
+    prefix = said.get("x-forwarded-prefix", "").rstrip("/") + client.prefix
+    found = [
+        ("X-Forwarded-For", _appended(said.get("x-forwarded-for"), client.address)),
+        ("X-Forwarded-Proto", said.get("x-forwarded-proto") or client.scheme),
+        ("X-Forwarded-Host", said.get("x-forwarded-host") or client.host),
+    ]
+    if "x-forwarded-port" in said:
+        found.append(("X-Forwarded-Port", said["x-forwarded-port"]))
+    if prefix:
+        found.append(("X-Forwarded-Prefix", prefix))
+    if rfc7239:
+        element = forwarded_element(client, by)
+        found.append(("Forwarded", _appended(said.get("forwarded"), element)))
+    elif "forwarded" in said:
+        found.append(("Forwarded", said["forwarded"]))
+    return [(name, value) for name, value in found if value]
+
+
+def _appended(before: str | None, value: str) -> str:
+    return f"{before}, {value}" if before else value
+
+
+def forwarded_element(client: Client, by: str = "") -> str:
+    """Make one element of Forwarded (RFC 7239 section 4)."""
+    node = f"[{client.address}]" if ":" in client.address else client.address
+    pairs = [("for", node or "unknown"), ("host", client.host)]
+    pairs += [("proto", client.scheme), ("by", by)]
+    return ";".join(f"{name}={_quoted(value)}" for name, value in pairs if value)
+
+
+def _quoted(value: str) -> str:
+    if _TOKEN.fullmatch(value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def via(before: str | None, protocol: str, pseudonym: str) -> str:
+    """Return the Via value with this gateway added (RFC 9110 section 7.6.3).
+
+    :param before: the value that came, or None.
+    :param protocol: SERVER_PROTOCOL, e.g. ``HTTP/1.1``.
+    :param pseudonym: how this gateway names itself.
+    """
+    return _appended(before, f"{protocol.rpartition('/')[2]} {pseudonym}")
+
+
+def is_loop(value: str | None, pseudonym: str) -> bool:
+    """Say whether a Via value shows that the request was here before."""
+    if not value or pseudonym not in value:
+        return False
+    received_by = (entry.split()[1:2] for entry in value.split(","))
+    return any(found == [pseudonym] for found in received_by)
+
+
+def max_forwards(value: str | None) -> int | None:
+    """Read Max-Forwards (RFC 9110 section 7.6.2); None where it is no number."""
+    return int(value) if value and re.fullmatch(r"[0-9]{1,9}", value) else None

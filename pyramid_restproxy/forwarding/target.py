@@ -1,0 +1,207 @@
+"""The request target: read raw, made safe, cut, joined. Pure functions.
+
+What was routed and authorised must be what is sent. So the raw path is used only
+where it says the same as the decoded one that Pyramid matched, and a path that two
+parsers could read in two ways is refused (RFC 3986 sections 3.3, 5.2.4; RFC 9112
+section 3.2). Everything here is str, percent-encoded unless it is called decoded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote_to_bytes
+
+from pyramid_restproxy.exceptions import MalformedRequest
+
+__all__ = [
+    "check_path",
+    "edit_query",
+    "fill_pattern",
+    "join_path",
+    "join_query",
+    "raw_target",
+    "tail_of",
+]
+
+#: What needs no escape in a path (RFC 3986 section 3.3), the percent sign included.
+_PATH_SAFE = "/~!$&'()*+,;=:@-._%"
+
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_SEPARATORS = re.compile(rb"[/\\]")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
+
+#: How many times a path may have been escaped; more has no honest reason.
+MAX_DECODINGS = 5
+
+
+# -- reading -------------------------------------------------------------------
+
+
+def raw_target(environ: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the path and the query of a request, as they came.
+
+    :param environ: the WSGI environ. waitress gives the raw target as REQUEST_URI,
+        gunicorn as RAW_URI; without one, or where it disagrees with the path that
+        was routed, the decoded path is escaped again.
+    :returns: path (begins with ``/``, includes SCRIPT_NAME) and query (without ``?``).
+    """
+    decoded = (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode(
+        "latin-1"
+    )
+    query = environ.get("QUERY_STRING", "")
+    raw = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
+    path = _path_of(raw)
+    if not path.startswith("/") or unquote_to_bytes(_ascii(path)) != decoded:
+        path = quote(decoded or b"/", safe=_PATH_SAFE.replace("%", ""))
+    return _ascii(path), _ascii(query)
+
+
+def _path_of(target: str) -> str:
+    """Return the path of a request target: origin-form or absolute-form."""
+    without_authority = _SCHEME.sub("", target, count=1)
+    return re.split(r"[?#]", without_authority, maxsplit=1)[0]
+
+
+def _ascii(text: str) -> str:
+    """Escape the bytes outside ASCII of a WSGI string, and nothing else."""
+    if text.isascii():
+        return text
+    return quote(text.encode("latin-1"), safe="".join(map(chr, range(0x21, 0x7F))))
+
+
+# -- making safe ---------------------------------------------------------------
+
+
+def check_path(path: str) -> None:
+    """Refuse a path that somebody could read in another way.
+
+    :param path: the raw path.
+    :raises MalformedRequest: for malformed escapes, control characters, bytes that
+        are not UTF-8, and dot segments in any disguise: escaped once or several
+        times, glued to an escaped slash or backslash, or with a path parameter.
+    """
+    if _BAD_ESCAPE.search(path):
+        raise MalformedRequest("The path has a malformed percent-escape.")
+    if "%" not in path and "." not in path and "\\" not in path:
+        return _check_characters(path.encode("latin-1", "replace"))
+    found = path.encode("latin-1", "replace")
+    for _ in range(MAX_DECODINGS):
+        _check_characters(found)
+        _check_segments(found)
+        decoded = unquote_to_bytes(found)
+        if decoded == found:
+            return
+        found = decoded
+    raise MalformedRequest("The path is escaped too many times.")
+
+
+def _check_characters(path: bytes) -> None:
+    if _CONTROL.search(path):
+        raise MalformedRequest("The path has a control character.")
+    try:
+        path.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedRequest("The path of the URL is not UTF-8.") from error
+
+
+def _check_segments(path: bytes) -> None:
+    for segment in _SEPARATORS.split(path):
+        # `..;x` is `..` for servers that cut path parameters off before resolving.
+        if segment.partition(b";")[0] in (b".", b".."):
+            raise MalformedRequest("The path has a dot segment.")
+
+
+# -- cutting the prefix ----------------------------------------------------------
+
+
+def tail_of(path: str, prefix: str, decoded: str) -> str:
+    """Cut a route's prefix off a raw path.
+
+    :param path: the raw path, without SCRIPT_NAME.
+    :param prefix: what stands before the ``*tail`` in the route's pattern, e.g.
+        ``/api/`` or ``/users/{id}/``.
+    :param decoded: the decoded path that the route matched (PATH_INFO).
+    :returns: the rest, beginning with ``/``.
+    :raises MalformedRequest: where an escaped slash in the prefix makes the raw and
+        the decoded path disagree about where the rest begins.
+    """
+    slashes = prefix.count("/")
+    partial = prefix.rpartition("/")[2]
+    tail = _after(path, slashes)
+    wanted = _after(decoded, slashes)[len(partial) :]
+    if partial:
+        # `/api*path`: the rest begins within a segment, whose escapes we do not know.
+        tail = quote(wanted.encode("utf-8"), safe=_PATH_SAFE.replace("%", ""))
+    elif unquote_to_bytes(tail) != wanted.encode("utf-8"):
+        raise MalformedRequest("The path has an escaped slash where none can be.")
+    return tail if tail.startswith("/") and not partial else "/" + tail
+
+
+def _after(path: str, slashes: int) -> str:
+    parts = path.split("/", slashes)
+    return parts[slashes] if len(parts) > slashes else ""
+
+
+# -- joining and rewriting ---------------------------------------------------------
+
+
+def join_path(base: str, path: str) -> str:
+    """Join a destination's base path and a path with exactly one slash between.
+
+    :param base: percent-encoded; may be empty.
+    :param path: percent-encoded, begins with ``/``; more slashes are kept.
+    """
+    return (base.rstrip("/") + path) if base else path
+
+
+def join_query(first: str, second: str) -> str:
+    """Join two queries (without ``?``); either may be empty."""
+    return f"{first}&{second}" if first and second else first or second
+
+
+def fill_pattern(pattern: str, values: Mapping[str, Any]) -> str:
+    """Fill ``{name}`` and a trailing ``*name`` of a path pattern.
+
+    :param values: a matchdict: decoded values; each becomes exactly one segment,
+        so that a slash in it is escaped; a tuple becomes several.
+    :raises KeyError: for a name that `values` does not have.
+    """
+
+    def segment(match: re.Match[str]) -> str:
+        return quote(str(values[match[1]]), safe="~!$&'()*+,;=:@-._")
+
+    def tail(match: re.Match[str]) -> str:
+        value = values[match[1]]
+        parts = [value] if isinstance(value, str) else value
+        return "/".join(quote(str(part), safe="~!$&'()*+,;=:@-._") for part in parts)
+
+    filled = re.sub(r"\{([A-Za-z_]\w*)(?::[^{}]*)?\}", segment, pattern)
+    return re.sub(r"\*([A-Za-z_]\w*)$", tail, filled)
+
+
+def edit_query(
+    query: str,
+    *,
+    set_: Mapping[str, str] | None = None,
+    add: Iterable[tuple[str, str]] = (),
+    remove: Sequence[str] = (),
+) -> str:
+    """Change parameters of a query; all others stay as they are, byte by byte.
+
+    :param query: percent-encoded, without ``?``.
+    :param set_: parameters to replace: their other values go.
+    :param add: parameters to append.
+    :param remove: names of parameters to take out.
+    """
+    gone = {*remove, *(set_ or {})}
+    kept = [pair for pair in query.split("&") if pair and _name_of(pair) not in gone]
+    new = [*(set_ or {}).items(), *add]
+    return "&".join(kept + [f"{quote_plus(n)}={quote_plus(v)}" for n, v in new])
+
+
+def _name_of(pair: str) -> str:
+    name = pair.partition("=")[0].replace("+", " ")
+    return unquote_to_bytes(name).decode("utf-8", "replace")
