@@ -1,0 +1,136 @@
+"""The users backend: a small service that knows nothing of the application.
+
+Any HTTP server could stand here. It runs beside the demo (:func:`start`), or as a
+process of its own: ``pserve demo_app/backend.ini``.
+"""
+
+import logging
+import threading
+import time
+
+from pyramid.config import Configurator
+from pyramid.exceptions import ConfigurationError
+from pyramid.httpexceptions import HTTPNoContent, HTTPNotFound
+from pyramid.response import Response
+from pyramid.view import view_config
+from waitress.server import create_server
+
+log = logging.getLogger(__name__)
+
+
+class Users:
+    """The users, in memory, safe for the threads of a server."""
+
+    def __init__(self):
+        self.by_id = {1: "Ada", 2: "Grace", 3: "Linus"}
+        self.last_id = 3
+        self.lock = threading.Lock()
+
+    def add(self, name):
+        with self.lock:
+            self.last_id += 1
+            self.by_id[self.last_id] = name
+            return self.last_id
+
+
+def as_json(ident, name):
+    return {"id": ident, "name": name}
+
+
+def find(request):
+    """Return the id that the URL names, where there is such a user."""
+    ident = int(request.matchdict["id"])
+    if ident not in request.users.by_id:
+        raise HTTPNotFound("There is no such user.")
+    return ident
+
+
+@view_config(route_name="users", request_method="GET", renderer="json")
+def index(request):
+    return [as_json(*item) for item in sorted(request.users.by_id.items())]
+
+
+@view_config(route_name="users", request_method="POST", renderer="json")
+def create(request):
+    name = str(request.json_body["name"])
+    ident = request.users.add(name)
+    request.response.status_int = 201
+    request.response.location = public_url(request, f"/{ident}")
+    return as_json(ident, name)
+
+
+@view_config(route_name="user", request_method="GET", renderer="json")
+def show(request):
+    ident = find(request)
+    return as_json(ident, request.users.by_id[ident])
+
+
+@view_config(route_name="user", request_method="DELETE")
+def delete(request):
+    request.users.by_id.pop(find(request), None)
+    return HTTPNoContent()
+
+
+@view_config(route_name="headers", request_method="GET", renderer="string")
+def headers(request):
+    """Show what arrived: the request line and the headers, the forwarder's too."""
+    lines = [f"{request.method} {request.path_qs}"]
+    lines += [f"{name}: {value}" for name, value in sorted(request.headers.items())]
+    return "\n".join(lines) + "\n"
+
+
+@view_config(route_name="cookies", request_method="GET", renderer="string")
+def cookies(request):
+    """Answer with two Set-Cookie lines, which must stay two."""
+    request.response.set_cookie("colour", "green", samesite="Lax")
+    request.response.set_cookie("size", "small", samesite="Lax")
+    return "Two cookies, a line each.\n"
+
+
+@view_config(route_name="slow", request_method="GET")
+def slow(request):
+    """Answer piece by piece: each one is passed on as it comes (try curl -N)."""
+
+    def pieces():
+        for number in range(1, 6):
+            yield f"piece {number} of 5\n".encode()
+            time.sleep(0.5)
+
+    return Response(content_type="text/plain", charset="utf-8", app_iter=pieces())
+
+
+def public_url(request, path):
+    """Make the URL of a path as the client sees it, from what the forwarder says."""
+    scheme = request.headers.get("X-Forwarded-Proto", request.scheme)
+    host = request.headers.get("X-Forwarded-Host", request.host)
+    return f"{scheme}://{host}{request.headers.get('X-Forwarded-Prefix', '')}{path}"
+
+
+def main(global_config, **settings):
+    """Make the WSGI application (``use = egg:pyramid_restproxy#demo_backend``)."""
+    users = Users()
+    with Configurator(settings=settings) as config:
+        config.add_request_method(lambda request: users, "users", property=True)
+        config.add_route("users", "/")
+        config.add_route("user", "/{id:[0-9]{1,9}}")
+        for name in ("headers", "cookies", "slow"):
+            config.add_route(name, f"/{name}")
+        config.scan(__name__)
+        return config.make_wsgi_app()
+
+
+def start(port):
+    """Serve the backend in a thread that ends with the process.
+
+    Returns the port: the one asked for, or a free one for 0.
+    """
+    try:
+        server = create_server(main({}), host="127.0.0.1", port=port)
+    except OSError as error:
+        raise ConfigurationError(
+            f"demo.backend_port = {port}: {error.strerror}. Set another one (0 takes "
+            "a free one), or demo.start_backend = false if that is the backend."
+        ) from error
+    threading.Thread(target=server.run, name="users backend", daemon=True).start()
+    log.info("The users backend is on http://127.0.0.1:%s", server.effective_port)
+    return server.effective_port
