@@ -73,9 +73,10 @@ def html_to_pdf(html: str, *, title: str | None = None) -> bytes:
     """Return HTML as a PDF document. Thread-safe; one call works at a time.
 
     Only ``data:`` URLs are read; any other image, style sheet or font is missing.
-    The library trusts its input: it can end the process on some malformed HTML, and
-    needs twice the time for each level of tables in tables. Give it the HTML of your
-    own templates, not HTML that a client wrote.
+    The library trusts its input: some malformed HTML (``<svg><html>``) ends the whole
+    process, an image or a font of enormous size never comes to an end, and each level
+    of tables in tables doubles the time. Give it the HTML of your own templates, with
+    values escaped, and never HTML that a client wrote.
 
     :param title: the title of the document, in place of that in ``<title>``.
     :raises plutoprint.Error: where the document cannot be written.
