@@ -18,6 +18,16 @@ from pyramid_restproxy.exceptions import (
     RestProxyError,
     UnsupportedMediaType,
 )
+from pyramid_restproxy.forwarding.client import (
+    Result,
+    invoke_backend_service,
+    invoke_backend_service_as_proxy,
+    service_url,
+)
+from pyramid_restproxy.forwarding.failures import Failure, ForwardingFailed
+from pyramid_restproxy.forwarding.response import ProxyResponse
+from pyramid_restproxy.forwarding.view import ProxyView
+from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
 from pyramid_restproxy.routing.forms import delete_form, method_field
 from pyramid_restproxy.routing.middleware import MethodOverrideMiddleware
 from pyramid_restproxy.routing.predicates import allowed_methods, extension
@@ -25,6 +35,9 @@ from pyramid_restproxy.routing.resources import rest_resource
 from pyramid_restproxy.routing.tweens import MethodOverridden
 
 __all__ = [
+    "Failure",
+    "ForwardingFailed",
+    "KeepAliveAdapter",
     "MalformedRequest",
     "MethodNotAllowed",
     "MethodOverridden",
@@ -32,15 +45,21 @@ __all__ = [
     "MissingExtra",
     "NotAcceptable",
     "OverrideRejected",
+    "ProxyResponse",
+    "ProxyView",
     "RequestRefused",
     "RestProxyError",
+    "Result",
     "UnsupportedMediaType",
     "allowed_methods",
     "delete_form",
     "extension",
     "includeme",
+    "invoke_backend_service",
+    "invoke_backend_service_as_proxy",
     "method_field",
     "rest_resource",
+    "service_url",
 ]
 
 
@@ -49,3 +68,4 @@ def includeme(config: Configurator) -> None:
     config.include("pyramid_restproxy.settings")
     config.include("pyramid_restproxy.problems")
     config.include("pyramid_restproxy.routing")
+    config.include("pyramid_restproxy.forwarding")

@@ -65,7 +65,9 @@ def request_body(environ: Mapping[str, Any]) -> tuple[Any, int | None]:
     stream = environ["wsgi.input"]
     length = environ.get("CONTENT_LENGTH")
     if not length:
-        if environ.get("HTTP_TRANSFER_ENCODING") and environ.get("wsgi.input_terminated"):
+        if environ.get("HTTP_TRANSFER_ENCODING") and environ.get(
+            "wsgi.input_terminated"
+        ):
             return stream, None
         return None, 0
     size = int(length)

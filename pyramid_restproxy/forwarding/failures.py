@@ -248,5 +248,10 @@ def mapped_errors(backend: str) -> Iterator[None]:
     """Turn what a transport raises into :class:`ForwardingFailed`."""
     try:
         yield
-    except (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:  # noqa: E501
+    except (
+        OSError,
+        ValueError,
+        http.client.HTTPException,
+        urllib3.exceptions.HTTPError,
+    ) as error:  # noqa: E501
         raise failed(failure_of(error), backend) from error

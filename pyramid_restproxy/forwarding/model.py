@@ -6,7 +6,7 @@ one request and is what hooks and transforms read and change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -15,8 +15,11 @@ from pyramid.exceptions import ConfigurationError
 from pyramid.request import Request
 from pyramid.response import Response
 from requests.adapters import BaseAdapter
+from zope.interface import Interface
 
+from pyramid_restproxy.forwarding.balance import Rotation
 from pyramid_restproxy.forwarding.fields import FieldList
+from pyramid_restproxy.forwarding.forwarded import TrustedProxies
 from pyramid_restproxy.settings import BackendSettings
 
 __all__ = [
@@ -24,6 +27,8 @@ __all__ = [
     "AnswerBody",
     "Backend",
     "Destination",
+    "Gateway",
+    "IGateway",
     "ProxyCall",
     "RequestTransform",
     "ResponseTransform",
@@ -128,12 +133,14 @@ class Backend:
     :ivar name: the name in routes, settings and logs.
     :ivar options: timeouts, Host policy, TLS.
     :ivar adapter: the ``requests`` transport adapter that sends to it.
+    :ivar rotation: whose turn it is.
     """
 
     name: str
     destinations: tuple[Destination, ...]
     options: BackendSettings
     adapter: BaseAdapter
+    rotation: Rotation = field(default_factory=Rotation)
 
 
 @dataclass(slots=True)
@@ -193,4 +200,23 @@ class RoutePolicy:
     max_request_body: int | None = None
     forwarded: bool = False
     by: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Gateway:
+    """What the forwarding of an application shares.
+
+    :ivar backends: by name.
+    :ivar trusted: the proxies whose claims are believed.
+    :ivar without: names of fields (lower case) that never go on.
+    :ivar pseudonym: how this gateway names itself in Via.
+    """
+
+    backends: dict[str, Backend]
+    trusted: TrustedProxies
+    without: frozenset[str]
+    pseudonym: str = "pyramid_restproxy"
+
+
+class IGateway(Interface):
+    """The :class:`Gateway` of an application, in its registry."""

@@ -137,7 +137,7 @@ def tail_of(path: str, prefix: str, decoded: str) -> str:
         tail = quote(wanted.encode("utf-8"), safe=_PATH_SAFE.replace("%", ""))
     elif unquote_to_bytes(tail) != wanted.encode("utf-8"):
         raise MalformedRequest("The path has an escaped slash where none can be.")
-    return tail if tail.startswith("/") and not partial else "/" + tail
+    return "/" + tail
 
 
 def _after(path: str, slashes: int) -> str:

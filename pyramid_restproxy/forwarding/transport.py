@@ -101,7 +101,7 @@ def _send_foreign(
     response = adapter.send(
         _prepared(outgoing, destination),
         stream=True,
-        timeout=(options.connect_timeout, outgoing.deadline.wait()),
+        timeout=(options.connect_timeout, outgoing.deadline.wait()),  # type: ignore
         verify=options.verify,
         cert=options.cert,
         proxies={k: v for k, v in proxies.items() if v},
@@ -150,7 +150,9 @@ def _checked(response: requests.Response) -> Answer:
 
 
 def _check_framing(fields: Fields) -> None:
-    lengths = {value.strip() for name, value in fields if name.lower() == "content-length"}
+    lengths = {
+        value.strip() for name, value in fields if name.lower() == "content-length"
+    }
     codings = [value for name, value in fields if name.lower() == "transfer-encoding"]
     if len(lengths) > 1 or not all(v.isascii() and v.isdigit() for v in lengths):
         raise MalformedAnswer("Content-Length is not one number")

@@ -49,7 +49,7 @@ def delete_form(
     :param url: the resource, e.g. ``request.route_path('post', id=1)``.
     :param label: the text of the button.
     :param csrf_token: sent as ``csrf_token``; ``get_csrf_token()`` in a template.
-    :param confirm: a question that the script asks first; nobody does without JavaScript.
+    :param confirm: a question that the script asks first (nobody without JavaScript).
     :param remove: a CSS selector: the closest such element goes away when the
         script has deleted the resource; without one the page follows the redirect.
     :param fields: further hidden fields, by name.

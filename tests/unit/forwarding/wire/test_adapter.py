@@ -153,7 +153,8 @@ def test_an_early_answer_to_an_upload_is_returned(serve, session):
 def test_an_auth_handler_sends_again(serve, session):
     seen = []
     challenge = (
-        b'HTTP/1.1 401 No\r\nWWW-Authenticate: Digest realm="r", nonce="n", qop="auth"\r\n'
+        b"HTTP/1.1 401 No\r\n"
+        b'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth"\r\n'
         b"Content-Length: 0\r\n\r\n"
     )
     server = serve(answering(challenge, OK, seen=seen))

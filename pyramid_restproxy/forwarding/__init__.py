@@ -1,0 +1,33 @@
+"""Forwarding: requests to backends and their answers back.
+
+In the order in which a request flows: ``routes`` (directives), ``view``, ``target``,
+``fields``, ``forwarded``, ``transforms``, ``attempts``, ``balance``, ``forwarder``,
+``bodies``, ``transport`` and ``wire``; ``client`` serves ordinary views, ``failures``
+names what can go wrong, ``model`` holds what they hand to each other.
+
+``config.include('pyramid_restproxy.forwarding')`` works alone.
+"""
+
+from __future__ import annotations
+
+from pyramid.config import Configurator
+
+from pyramid_restproxy.forwarding.client import backend, forward_request
+from pyramid_restproxy.forwarding.routes import (
+    add_backend,
+    add_proxy_route,
+    use_gateway,
+)
+
+__all__ = ["includeme"]
+
+
+def includeme(config: Configurator) -> None:
+    """Register the directives and the request methods."""
+    config.include("pyramid_restproxy.settings")
+    config.include("pyramid_restproxy.routing")
+    config.add_directive("add_backend", add_backend)
+    config.add_directive("add_proxy_route", add_proxy_route)
+    config.add_request_method(backend)
+    config.add_request_method(forward_request, "forward")
+    use_gateway(config)

@@ -1,0 +1,281 @@
+"""Calls to backends from views: `request.backend(name)`, `request.forward(...)`.
+
+A call of the application's own carries nothing of the client's request but what the
+view gives it. `Result` is an answer that has been read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from pyramid.request import Request
+from pyramid.response import Response
+
+from pyramid_restproxy.forwarding.attempts import attempt
+from pyramid_restproxy.forwarding.failures import ForwardingFailed, mapped_errors
+from pyramid_restproxy.forwarding.fields import FieldList
+from pyramid_restproxy.forwarding.model import (
+    Answer,
+    Backend,
+    Gateway,
+    IGateway,
+    ProxyCall,
+    RoutePolicy,
+)
+from pyramid_restproxy.forwarding.target import check_path, edit_query
+from pyramid_restproxy.forwarding.view import backend_named, forward, route_target
+
+__all__ = [
+    "BackendClient",
+    "Result",
+    "invoke_backend_service",
+    "invoke_backend_service_as_proxy",
+    "service_url",
+]
+
+Parameters = Mapping[str, Any] | Sequence[tuple[str, Any]]
+
+#: A result is read whole; more than this (bytes) is an error.
+MAX_RESULT = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An answer of a backend, read.
+
+    :ivar status: the status code; 0 where there was no answer.
+    :ivar data: JSON as Python values, text as str, all else as bytes; None where
+        there is no content.
+    :ivar headers: the fields, in order.
+    :ivar error: what went wrong where there was no answer, else None.
+    """
+
+    status: int
+    data: Any
+    headers: FieldList
+    error: ForwardingFailed | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the backend answered with a 2xx."""
+        return 200 <= self.status < 300
+
+
+def service_url(path: str, params: Parameters | None = None) -> str:
+    """Make the target of a service: the path, and parameters escaped.
+
+    :param path: percent-encoded, begins with ``/``; may have a query.
+    :param params: values are made str; a list gives the parameter several times.
+    """
+    if not params:
+        return path
+    query = urlencode(params, doseq=True)
+    return f"{path}{'&' if '?' in path else '?'}{query}"
+
+
+class BackendClient:
+    """Calls to one backend, for one request.
+
+    :param backend: the backend.
+    :param request: whose registry and deadline they belong to.
+    """
+
+    def __init__(self, backend: Backend, request: Request) -> None:
+        self._backend = backend
+        self._request = request
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Parameters | None = None,
+        json_data: Any = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Result:
+        """Call a service and read its answer.
+
+        :param path: percent-encoded, begins with ``/``, below the destination's URL.
+        :param params: query parameters; escaped here.
+        :param json_data: sent as JSON.
+        :param data: sent as it is, in the place of `json_data`.
+        :param headers: fields to send.
+        :returns: the result; a failure to reach the backend is in its ``error``.
+        :raises MalformedRequest: for a path with dot segments or malformed escapes.
+        """
+        call = self._call(method, service_url(path, params), headers or {})
+        if json_data is not None:
+            data = json.dumps(json_data).encode("utf-8")
+            call.headers.set("Content-Type", "application/json")
+        call.body, call.length = data, len(data or b"")
+        try:
+            return _read(attempt(call), call)
+        except ForwardingFailed as error:
+            return Result(0, None, FieldList([]), error)
+
+    def _call(self, method: str, target: str, headers: Mapping[str, str]) -> ProxyCall:
+        path, _, query = target.partition("?")
+        check_path(path)
+        fields = FieldList([])
+        for name, value in {"Accept": "application/json", **headers}.items():
+            fields.set(name, value)
+        return ProxyCall(self._request, self._backend, method, path, query, fields)
+
+    def get(self, path: str, **options: Any) -> Result:
+        """Call with GET, see :meth:`request`."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, json_data: Any = None, **options: Any) -> Result:
+        """Call with POST, see :meth:`request`."""
+        return self.request("POST", path, json_data=json_data, **options)
+
+    def put(self, path: str, json_data: Any = None, **options: Any) -> Result:
+        """Call with PUT, see :meth:`request`."""
+        return self.request("PUT", path, json_data=json_data, **options)
+
+    def patch(self, path: str, json_data: Any = None, **options: Any) -> Result:
+        """Call with PATCH, see :meth:`request`."""
+        return self.request("PATCH", path, json_data=json_data, **options)
+
+    def delete(self, path: str, **options: Any) -> Result:
+        """Call with DELETE, see :meth:`request`."""
+        return self.request("DELETE", path, **options)
+
+
+def _read(answer: Answer, call: ProxyCall) -> Result:
+    content = _content(answer, call)
+    return Result(answer.status, _decoded(answer, content), answer.headers)
+
+
+def _content(answer: Answer, call: ProxyCall) -> bytes:
+    pieces, size = [], 0
+    try:
+        with mapped_errors(call.backend.name):
+            while piece := answer.body.read_piece():
+                pieces.append(piece)
+                size += len(piece)
+                if size > MAX_RESULT:
+                    raise ValueError(f"an answer over {MAX_RESULT} bytes")
+    finally:
+        answer.body.close()
+    return b"".join(pieces)
+
+
+def _decoded(answer: Answer, content: bytes) -> Any:
+    if not content:
+        return None
+    media_type = (answer.headers.get("Content-Type") or "").partition(";")[0].lower()
+    try:
+        if media_type.strip().endswith(("/json", "+json")):
+            return json.loads(content)
+        if media_type.startswith("text/"):
+            return content.decode("utf-8")
+    except ValueError:
+        pass  # not what it says it is: the bytes are the honest answer
+    return content
+
+
+# -- request methods -------------------------------------------------------------------
+
+
+def backend(request: Request, name: str) -> BackendClient:
+    """Return calls to a backend (``request.backend('users')``).
+
+    :raises LookupError: where there is no such backend.
+    """
+    gateway: Gateway = request.registry.getUtility(IGateway)
+    return BackendClient(backend_named(gateway, name), request)
+
+
+def forward_request(
+    request: Request,
+    name: str,
+    path: str | None = None,
+    params: Parameters | None = None,
+    policy: RoutePolicy | None = None,
+) -> Response:
+    """Forward this request (``request.forward('users', '/x')``).
+
+    :param path: where to, percent-encoded, below the destination's URL; what the
+        route's pattern says where it is left out.
+    :param params: query parameters to set, escaped here; the others stay.
+    :param policy: how it is forwarded.
+    :returns: the backend's answer.
+    """
+    chosen = policy or RoutePolicy()
+    target = route_target(request, chosen)
+    if path is not None:
+        check_path(path)
+        target = (path, target[1], "")
+    if params:
+        pairs = dict(params) if isinstance(params, Mapping) else dict(params)
+        texts = {key: str(value) for key, value in pairs.items()}
+        target = (target[0], edit_query(target[1], set_=texts), target[2])
+    return forward(request, name, chosen, target)
+
+
+# -- the functions of django-proxy-server, for people who port code ---------
+
+
+def invoke_backend_service(
+    method: str,
+    path: str,
+    json_data: Any = None,
+    request: Request | None = None,
+    response_token: bool = True,
+    public: bool = False,
+    secure: bool = False,
+    *,
+    backend_name: str = "default",
+) -> tuple[int, Any]:
+    """Call a service of a backend.
+
+    :param request: the Pyramid request; it says which application this is.
+    :param response_token, public, secure: taken for the sake of ported code; whether
+        TLS is spoken is said by the backend's URL, who may call by the route.
+    :param backend_name: which backend.
+    :returns: the status and the data; ``{'error': {...}}`` where there is no 200.
+    """
+    if request is None:
+        raise TypeError("invoke_backend_service needs request=")
+    result = backend(request, backend_name).request(method, path, json_data=json_data)
+    if result.error is not None:
+        error = result.error
+        status = error.failure.status
+        return status, _envelope(status, type(error).__name__, str(error))
+    if result.status in (200, 204):
+        return result.status, result.data
+    return result.status, _envelope(result.status, "BackendError", _message(result))
+
+
+def _message(result: Result) -> str:
+    return result.data if isinstance(result.data, str) else f"status {result.status}"
+
+
+def _envelope(code: int, kind: str, message: str) -> dict[str, Any]:
+    return {"error": {"code": code, "type": kind, "message": message}}
+
+
+def invoke_backend_service_as_proxy(
+    request: Request,
+    method: str | None = None,
+    path: str | None = None,
+    json_data: Any = None,
+    response_token: bool = True,
+    public: bool = False,
+    secure: bool = False,
+    *,
+    backend_name: str = "default",
+) -> Response:
+    """Forward a request to a service of a backend and return its answer.
+
+    :param method, json_data, response_token, public, secure: taken for the sake of
+        ported code; the request's own method and body are what is sent.
+    :param backend_name: which backend.
+    """
+    return forward_request(request, backend_name, path)

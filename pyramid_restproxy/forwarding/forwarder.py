@@ -1,0 +1,203 @@
+"""One request, from the client to the backend and the answer's head back.
+
+The order is the security: the safe target first; what a client must not say is
+stripped before anything is added; transforms run before the gateway's own fields, so
+that neither a transform nor a client takes these away; the answer is checked before
+its first byte goes on. Which destination, and whether again, is ``attempts``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from pyramid.httpexceptions import HTTPException, HTTPRequestEntityTooLarge
+from pyramid.request import Request
+from pyramid.response import Response
+
+from pyramid_restproxy.exceptions import MalformedRequest
+from pyramid_restproxy.forwarding.attempts import attempt
+from pyramid_restproxy.forwarding.bodies import AnswerPieces, request_body
+from pyramid_restproxy.forwarding.failures import Failure, failed, mapped_errors
+from pyramid_restproxy.forwarding.fields import (
+    FieldList,
+    drop,
+    request_fields,
+    response_fields,
+)
+from pyramid_restproxy.forwarding.forwarded import (
+    CLAIMS,
+    Client,
+    forwarding_fields,
+    is_loop,
+    max_forwards,
+    via,
+)
+from pyramid_restproxy.forwarding.model import (
+    Answer,
+    Backend,
+    Gateway,
+    ProxyCall,
+    RoutePolicy,
+)
+from pyramid_restproxy.forwarding.response import ProxyResponse
+from pyramid_restproxy.forwarding.transforms import public_location, reads_body
+
+__all__ = ["exchange", "make_call", "refuse_early"]
+
+log = logging.getLogger(__name__)
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+
+#: Fields that only this gateway says to a backend (lower case).
+_OWN = CLAIMS | {"via", "max-forwards"}
+
+
+# -- before anything is sent -----------------------------------------------------
+
+
+def refuse_early(request: Request, backend: str, gateway: Gateway) -> Response | None:
+    """Refuse what cannot be forwarded at all.
+
+    :returns: an answer of the gateway's own, or None.
+    :raises ForwardingFailed: for a websocket handshake, or a request in a circle.
+    :raises MalformedRequest: for an HTTP/1.1 request without Host.
+    """
+    environ = request.environ
+    if "websocket" in environ.get("HTTP_UPGRADE", "").lower():
+        raise failed(Failure.UPGRADE, backend)
+    if "HTTP_HOST" not in environ and environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
+        raise MalformedRequest("The request has no Host.")  # RFC 9112 section 3.2
+    if is_loop(environ.get("HTTP_VIA"), gateway.pseudonym):
+        raise failed(Failure.LOOP, backend)
+    if max_forwards(_forwards(environ)) == 0:
+        return Response(status=200, headerlist=[("Content-Length", "0")])
+    return None
+
+
+def _forwards(environ: Mapping[str, Any]) -> str | None:
+    """Return Max-Forwards where it counts (RFC 9110 section 7.6.2)."""
+    if environ["REQUEST_METHOD"] in ("OPTIONS", "TRACE"):
+        return environ.get("HTTP_MAX_FORWARDS")
+    return None
+
+
+def make_call(
+    request: Request,
+    backend: Backend,
+    policy: RoutePolicy,
+    gateway: Gateway,
+    target: tuple[str, str, str],
+) -> ProxyCall:
+    """Make the call: the client's own fields stripped, the body found.
+
+    :param target: path, query, and the prefix that was cut off.
+    :raises HTTPRequestEntityTooLarge: where the body is over the route's limit.
+    """
+    environ = request.environ
+    body, length = request_body(environ)
+    limit = policy.max_request_body
+    if limit is not None and (length is None or length > limit):
+        raise HTTPRequestEntityTooLarge(f"The limit is {limit} bytes.")
+    without = gateway.without | policy.identity_headers | _OWN
+    path, query, prefix = target
+    return ProxyCall(
+        request=request,
+        backend=backend,
+        method=environ["REQUEST_METHOD"],
+        path=path,
+        query=query,
+        headers=FieldList(request_fields(environ, without)),
+        body=body,
+        length=length,
+        prefix=prefix,
+    )
+
+
+def _add_own_fields(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> None:
+    """Add who asked, and that it came through here."""
+    environ = call.request.environ
+    peer = environ.get("REMOTE_ADDR", "")
+    host = environ.get("HTTP_HOST", "")
+    client = Client(peer, environ["wsgi.url_scheme"], host, call.prefix)
+    claims = _claims(environ) if peer in gateway.trusted else None
+    pairs = call.headers.pairs
+    pairs += forwarding_fields(client, claims, rfc7239=policy.forwarded, by=policy.by)
+    protocol = environ.get("SERVER_PROTOCOL", "HTTP/1.1")
+    pairs.append(("Via", via(environ.get("HTTP_VIA"), protocol, gateway.pseudonym)))
+    left = max_forwards(_forwards(environ))
+    if left is not None:
+        pairs.append(("Max-Forwards", str(left - 1)))
+
+
+def _claims(environ: Mapping[str, Any]) -> dict[str, str]:
+    keys = ((name, "HTTP_" + name.upper().replace("-", "_")) for name in CLAIMS)
+    return {name: environ[key] for name, key in keys if environ.get(key)}
+
+
+# -- the exchange --------------------------------------------------------------------
+
+
+def exchange(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> Response:
+    """Send a call and make the response of its answer.
+
+    :returns: a :class:`ProxyResponse`, its first piece read already, or what a
+        request transform answered instead.
+    :raises ForwardingFailed: where there is no answer that could go on.
+    """
+    for transform in policy.request_transforms:
+        response = transform(call)
+        if response is not None:
+            return response
+    if any(map(reads_body, policy.response_transforms)):
+        call.headers.set("Accept-Encoding", "identity")
+    _add_own_fields(call, policy, gateway)
+    answer = attempt(call)
+    try:
+        return _response(call, answer, policy)
+    except BaseException:
+        answer.body.close()
+        raise
+
+
+def _response(call: ProxyCall, answer: Answer, policy: RoutePolicy) -> ProxyResponse:
+    if answer.status == 407:  # RFC 9110 section 15.5.8: meant for us
+        raise failed(Failure.PROXY_AUTHENTICATION, call.backend.name)
+    answer.headers = FieldList(_stripped(answer))
+    if policy.rewrite_location:
+        _rewrite_location(call, answer)
+    _transform(call, answer, policy)
+    pieces = AnswerPieces(answer)
+    with mapped_errors(call.backend.name):
+        pieces.start()
+    reason = answer.reason or _REASONS.get(answer.status, "Unknown")
+    return ProxyResponse(f"{answer.status} {reason}", answer.headers.pairs, pieces)
+
+
+def _stripped(answer: Answer) -> list[tuple[str, str]]:
+    fields = response_fields(answer.headers.pairs)
+    if answer.status == 204:  # RFC 9110 section 8.6: no length on a 204
+        return drop(fields, frozenset({"content-length"}))
+    return fields
+
+
+def _rewrite_location(call: ProxyCall, answer: Answer) -> None:
+    value = answer.headers.get("Location")
+    if value is not None and call.destination is not None:
+        public = call.request.scheme, call.request.host
+        rewritten = public_location(value, call.destination, call.prefix, public)
+        if rewritten != value:
+            answer.headers.set("Location", rewritten)
+
+
+def _transform(call: ProxyCall, answer: Answer, policy: RoutePolicy) -> None:
+    for transform in policy.response_transforms:
+        try:
+            transform(call, answer)
+        except HTTPException:
+            raise
+        except Exception as error:  # the application's code: told, and not passed on
+            log.exception("a response transform of backend %r", call.backend.name)
+            raise failed(Failure.TRANSFORM, call.backend.name) from error

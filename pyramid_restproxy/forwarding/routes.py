@@ -1,0 +1,268 @@
+"""The directives: backends, and routes that lead to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields as fields_of
+from typing import Any
+
+from pyramid.config import PHASE0_CONFIG, Configurator, not_
+from pyramid.exceptions import ConfigurationError
+from requests.adapters import BaseAdapter
+
+from pyramid_restproxy.forwarding.forwarded import TrustedProxies
+from pyramid_restproxy.forwarding.model import (
+    Backend,
+    Destination,
+    Gateway,
+    IGateway,
+    RoutePolicy,
+)
+from pyramid_restproxy.forwarding.view import ForwardedRoute
+from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
+from pyramid_restproxy.settings import (
+    BACKEND_NAME,
+    BACKEND_OPTIONS,
+    BackendSettings,
+    read,
+    settings_of,
+)
+
+__all__ = ["add_backend", "add_proxy_route", "make_gateway"]
+
+#: Methods that a forwarded route passes only where it names them: TRACE reflects
+#: credentials (RFC 9110 section 9.3.8), CONNECT asks for a tunnel.
+NEVER_BY_DEFAULT = ("TRACE", "CONNECT")
+
+#: Order of the check that every route's backend exists: after all directives.
+CHECK_ORDER = 900
+
+_OPTIONS = {row.name: row for row in BACKEND_OPTIONS}
+_ROUTE_OPTIONS = ("pattern", "request_method", "header", "path_info", "request_param",
+                  "xhr", "accept", "custom_predicates", "factory", "traverse",
+                  "pregenerator", "use_global_views", "extension", "extensions",
+                  "method_override", "accept_negotiation")  # fmt: skip
+
+
+def make_gateway(config: Configurator) -> Gateway:
+    """Return the gateway of an application, made when it is first wanted."""
+    gateway = config.registry.queryUtility(IGateway)
+    if gateway is None:
+        settings = settings_of(config.registry)
+        gateway = Gateway(
+            backends={},
+            trusted=TrustedProxies(settings.trusted_proxies),
+            # The backend must not override once more what was overridden here.
+            without=frozenset(name.lower() for name in settings.override_headers),
+        )
+        config.registry.registerUtility(gateway, IGateway)
+    return gateway
+
+
+# -- backends --------------------------------------------------------------------
+
+
+def add_backend(
+    config: Configurator,
+    name: str,
+    urls: str | Sequence[str],
+    *,
+    adapter: BaseAdapter | None = None,
+    **options: Any,
+) -> None:
+    """Add a backend.
+
+    :param name: its name in routes, settings and logs.
+    :param urls: one destination or several, ``http://``, ``https://`` or
+        ``http+unix://`` with the socket's path percent-encoded.
+    :param adapter: a ``requests`` transport adapter to send with, in the place of
+        :class:`KeepAliveAdapter`; what it returns passes the same checks.
+    :param options: what :class:`~pyramid_restproxy.settings.BackendSettings` lists;
+        they win over ``restproxy.backend.<name>.*``.
+    :raises ConfigurationError: where an argument is not what it must be.
+
+    Discriminator ``('restproxy backend', name)``; introspectable category
+    ``restproxy backends``.
+    """
+    destinations = _destinations(name, urls)
+    given = _options(name, options)
+    if adapter is not None and not isinstance(adapter, BaseAdapter):
+        raise ConfigurationError(
+            f"backend {name!r}: adapter={adapter!r} is not a requests transport adapter"
+        )
+    shown = ", ".join(destination.url for destination in destinations)
+    intr = config.introspectable(
+        "restproxy backends", name, f"{name} -> {shown}", "backend"
+    )
+
+    def register() -> None:
+        settings = settings_of(config.registry)
+        chosen = BackendSettings(**{**settings.backend.get(name, {}), **given})
+        made = adapter or KeepAliveAdapter(chosen.pool_size, chosen.idle_timeout)
+        backend = Backend(name, destinations, chosen, made)
+        make_gateway(config).backends[name] = backend
+        intr.update(_introspected(backend))
+
+    config.action(("restproxy backend", name), register, introspectables=(intr,))
+
+
+def _introspected(backend: Backend) -> dict[str, Any]:
+    options = {
+        each.name: getattr(backend.options, each.name)
+        for each in fields_of(BackendSettings)
+        if each.repr  # what may hold a secret is not shown
+    }
+    urls = [destination.url for destination in backend.destinations]
+    return {"name": backend.name, "destinations": urls, **options}
+
+
+def _destinations(name: Any, urls: Any) -> tuple[Destination, ...]:
+    if not isinstance(name, str) or not BACKEND_NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"add_backend({name!r}): a name is letters, digits, '-' and '_'"
+        )
+    listed = [urls] if isinstance(urls, str) else urls
+    if not isinstance(listed, (list, tuple)) or not listed:
+        raise ConfigurationError(
+            f"backend {name!r}: {urls!r}: expected a URL or several"
+        )
+    return tuple(Destination.parse(name, url) for url in listed)
+
+
+def _options(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    unknown = sorted(set(options) - set(_OPTIONS))
+    if unknown:
+        raise ConfigurationError(
+            f"backend {name!r}: unknown options {', '.join(unknown)}; "
+            f"there are {', '.join(_OPTIONS)}"
+        )
+    return {
+        option: read(_OPTIONS[option], f"backend {name!r}: {option}", value)
+        for option, value in options.items()
+        if value is not None
+    }
+
+
+# -- forwarded routes -----------------------------------------------------------------
+
+
+def add_proxy_route(
+    config: Configurator,
+    name: str,
+    pattern: str,
+    backend: str,
+    *,
+    allowed_methods: str | Sequence[str] | None = None,
+    strip_prefix: bool = True,
+    path: str | None = None,
+    identity_headers: Iterable[str] = (),
+    request_transforms: Iterable[Callable[..., Any]] = (),
+    response_transforms: Iterable[Callable[..., Any]] = (),
+    rewrite_location: bool = True,
+    max_request_body: int | None = None,
+    forwarded: bool = False,
+    by: str = "",
+    **options: Any,
+) -> None:
+    """Add a route whose requests are forwarded.
+
+    :param name: the name of the route.
+    :param pattern: the pattern; a ``*tail`` at its end is what reaches the backend.
+    :param backend: the name of the backend; it may be added later.
+    :param allowed_methods: methods that pass; all but TRACE and CONNECT where None.
+    :param strip_prefix: False sends the whole path.
+    :param path: a pattern for the path to send, filled from the matchdict, each value
+        as one segment.
+    :param identity_headers: names that clients must not send; they are taken out
+        before transforms run.
+    :param request_transforms: ``(call) -> None or Response``, in order.
+    :param response_transforms: ``(call, answer) -> None``, in order.
+    :param rewrite_location: whether Location leads back through the gateway.
+    :param max_request_body: bytes; more is 413.
+    :param forwarded: whether to send ``Forwarded`` (RFC 7239) besides X-Forwarded-*.
+    :param by: this gateway's name in ``Forwarded``, e.g. ``_gateway``.
+    :param options: route predicates and ``factory`` go to the route, all else
+        (``permission``, ``require_csrf``, ...) to its view.
+    :raises ConfigurationError: where an argument is not what it must be, or, when the
+        configuration is committed, where there is no such backend.
+
+    Discriminator ``('restproxy proxy route', name)``; introspectable category
+    ``restproxy proxy routes``, related to the route and the backend.
+    """
+    for label, value in (("name", name), ("pattern", pattern), ("backend", backend)):
+        if not isinstance(value, str) or not value:
+            raise ConfigurationError(
+                f"add_proxy_route: {label}={value!r}: expected text"
+            )
+    policy = RoutePolicy(
+        strip_prefix=_flag(name, "strip_prefix", strip_prefix),
+        path=path,
+        identity_headers=frozenset(each.lower() for each in identity_headers),
+        request_transforms=_callables(name, request_transforms),
+        response_transforms=_callables(name, response_transforms),
+        rewrite_location=_flag(name, "rewrite_location", rewrite_location),
+        max_request_body=max_request_body,
+        forwarded=_flag(name, "forwarded", forwarded),
+        by=by,
+    )
+    intr = config.introspectable(
+        "restproxy proxy routes", name, f"{pattern} -> {backend}", "proxy route"
+    )
+    intr.update(
+        {
+            "name": name,
+            "pattern": pattern,
+            "backend": backend,
+            "allowed_methods": allowed_methods,
+            "strip_prefix": strip_prefix,
+        }
+    )
+    intr.relate("routes", name)
+    intr.relate("restproxy backends", backend)
+    route = {key: options.pop(key) for key in _ROUTE_OPTIONS if key in options}
+    config.add_route(name, pattern, **route)
+    config.add_view(
+        ForwardedRoute(backend, policy),
+        route_name=name,
+        allowed_methods=allowed_methods or not_(NEVER_BY_DEFAULT),
+        **options,
+    )
+    config.action(("restproxy proxy route", name), introspectables=(intr,))
+    config.action(
+        ("restproxy proxy route backend", name),
+        _check_backend,
+        (config, name, backend),
+        order=CHECK_ORDER,
+    )
+
+
+def _flag(route: str, option: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigurationError(
+            f"route {route!r}: {option}={value!r}: expected True or False"
+        )
+    return value
+
+
+def _callables(route: str, transforms: Iterable[Any]) -> tuple[Any, ...]:
+    found = tuple(transforms)
+    for each in found:
+        if not callable(each):
+            raise ConfigurationError(f"route {route!r}: {each!r} is not a transform")
+    return found
+
+
+def _check_backend(config: Configurator, route: str, backend: str) -> None:
+    known = make_gateway(config).backends
+    if backend not in known:
+        raise ConfigurationError(
+            f"route {route!r} leads to backend {backend!r}, which is not there; "
+            f"there are: {', '.join(sorted(known)) or 'none'}"
+        )
+
+
+def use_gateway(config: Configurator) -> None:
+    """Make the gateway when the configuration is committed, after the settings."""
+    config.action(
+        ("restproxy", "gateway"), make_gateway, (config,), order=PHASE0_CONFIG + 1
+    )

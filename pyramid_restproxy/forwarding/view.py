@@ -1,0 +1,179 @@
+"""`ProxyView` and the view of forwarded routes: from a route match to a response."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from pyramid.request import Request
+from pyramid.response import Response
+
+from pyramid_restproxy.forwarding.forwarder import exchange, make_call, refuse_early
+from pyramid_restproxy.forwarding.model import (
+    Answer,
+    Backend,
+    Gateway,
+    IGateway,
+    ProxyCall,
+    RequestTransform,
+    ResponseTransform,
+    RoutePolicy,
+)
+from pyramid_restproxy.forwarding.target import (
+    check_path,
+    fill_pattern,
+    raw_target,
+    tail_of,
+)
+
+__all__ = ["ForwardedRoute", "ProxyView", "forward", "prefix_of", "route_target"]
+
+
+def prefix_of(pattern: str) -> str | None:
+    """Return what stands before the ``*tail`` of a route's pattern.
+
+    :returns: e.g. ``/api/``; None where the pattern has no tail.
+    """
+    before, star, _ = pattern.rpartition("*")
+    if not star:
+        return None
+    return before if before.startswith("/") else "/" + before
+
+
+def route_target(request: Request, policy: RoutePolicy) -> tuple[str, str, str]:
+    """Return what to send for a routed request: path, query, and the prefix cut off.
+
+    :raises MalformedRequest: where the path could be read in two ways.
+    """
+    environ = request.environ
+    path, query = raw_target(environ)
+    check_path(path)
+    script_name = environ.get("SCRIPT_NAME", "")
+    below = _below(path, script_name)
+    if policy.path is not None:
+        return fill_pattern(policy.path, request.matchdict), query, ""
+    prefix = prefix_of(request.matched_route.pattern) if policy.strip_prefix else None
+    if prefix is None:
+        return below, query, script_name
+    tail = tail_of(below, prefix, request.path_info)
+    cut = below[: len(below) - len(tail)] if below.endswith(tail) else prefix
+    return tail, query, script_name + cut.rstrip("/")
+
+
+def _below(path: str, script_name: str) -> str:
+    """Return the raw path below the mount point."""
+    count = script_name.count("/")
+    return "/" + path.split("/", count + 1)[-1] if count else path
+
+
+def forward(
+    request: Request, backend: str, policy: RoutePolicy, target: tuple[str, str, str]
+) -> Response:
+    """Forward a request.
+
+    :param backend: the name of the backend.
+    :param target: path, query, and the prefix that was cut off.
+    :returns: the backend's answer, or what the gateway answers itself.
+    :raises LookupError: where there is no such backend.
+    :raises ForwardingFailed: where there is no answer.
+    """
+    gateway: Gateway = request.registry.getUtility(IGateway)
+    found = backend_named(gateway, backend)
+    refused = refuse_early(request, backend, gateway)
+    if refused is not None:
+        return refused
+    return exchange(make_call(request, found, policy, gateway, target), policy, gateway)
+
+
+def backend_named(gateway: Gateway, name: str) -> Backend:
+    """Return a backend.
+
+    :raises LookupError: naming those that there are.
+    """
+    try:
+        return gateway.backends[name]
+    except KeyError as error:
+        known = ", ".join(sorted(gateway.backends)) or "none"
+        raise LookupError(
+            f"there is no backend {name!r}; there are: {known}"
+        ) from error
+
+
+class ForwardedRoute:
+    """The view of a forwarded route.
+
+    :param backend: the name of the backend.
+    :param policy: how the requests are forwarded.
+    """
+
+    def __init__(self, backend: str, policy: RoutePolicy) -> None:
+        self.backend = backend
+        self.policy = policy
+
+    def __call__(self, context: Any, request: Request) -> Response:
+        """Forward the request."""
+        target = route_target(request, self.policy)
+        return forward(request, self.backend, self.policy, target)
+
+
+class ProxyView:
+    """A view that forwards, for routes that need code of their own.
+
+    Subclass it, name the `backend`, and use it as any view class. One instance a
+    request.
+
+    :param context: the context, or the request where it is the only argument.
+    :param request: the request.
+    """
+
+    #: The name of the backend.
+    backend: ClassVar[str]
+    #: Whether only the tail of the route's pattern is sent.
+    strip_prefix: ClassVar[bool] = True
+    #: A pattern for the path to send, filled from the matchdict.
+    path: ClassVar[str | None] = None
+    #: Names that clients must not send.
+    identity_headers: ClassVar[Iterable[str]] = ()
+    #: Run before sending, in order.
+    request_transforms: ClassVar[Iterable[RequestTransform]] = ()
+    #: Run on the head of the answer, in order.
+    response_transforms: ClassVar[Iterable[ResponseTransform]] = ()
+    #: Whether Location leads back through the gateway.
+    rewrite_location: ClassVar[bool] = True
+    #: Bytes, None for no limit.
+    max_request_body: ClassVar[int | None] = None
+
+    def __init__(self, context: Any, request: Request | None = None) -> None:
+        self.context = context
+        self.request = context if request is None else request
+
+    def __call__(self) -> Response:
+        """Forward the request."""
+        policy = self.policy()
+        target = route_target(self.request, policy)
+        return forward(self.request, self.backend, policy, target)
+
+    def policy(self) -> RoutePolicy:
+        """Return how this view forwards, from its attributes."""
+        return RoutePolicy(
+            strip_prefix=self.strip_prefix,
+            path=self.path,
+            identity_headers=frozenset(name.lower() for name in self.identity_headers),
+            request_transforms=(self.prepare_request, *self.request_transforms),
+            response_transforms=(*self.response_transforms, self.process_response),
+            rewrite_location=self.rewrite_location,
+            max_request_body=self.max_request_body,
+        )
+
+    def prepare_request(self, call: ProxyCall) -> Response | None:
+        """Change what will be sent, or answer instead of the backend.
+
+        :param call: to be changed in place.
+        """
+        return None
+
+    def process_response(self, call: ProxyCall, response: Answer) -> None:
+        """Change what was answered, before its content goes on.
+
+        :param response: ``status``, ``headers``, ``body``; to be changed in place.
+        """

@@ -1,0 +1,141 @@
+"""A gateway made of settings alone: ``use = egg:pyramid_restproxy#gateway``.
+
+``restproxy.backends`` and ``restproxy.routes`` become directives; the lines are read
+by pure functions. All other settings work as in any application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.exceptions import ConfigurationError
+from pyramid.router import Router
+
+from pyramid_restproxy.settings import (
+    PREFIX,
+    Settings,
+    boolean,
+    parse_settings,
+    size,
+    tokens,
+)
+
+__all__ = ["BackendLine", "RouteLine", "main", "parse_backends", "parse_routes"]
+
+#: Options of a route line: the argument of ``add_proxy_route``, and how it is read.
+ROUTE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "methods": ("allowed_methods", tokens),
+    "strip_prefix": ("strip_prefix", boolean),
+    "rewrite_location": ("rewrite_location", boolean),
+    "max_request_body": ("max_request_body", size),
+    "forwarded": ("forwarded", boolean),
+    "by": ("by", str),
+    "path": ("path", str),
+    "identity_headers": ("identity_headers", tokens),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BackendLine:
+    """One line of ``restproxy.backends``: a name and its destinations."""
+
+    name: str
+    urls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteLine:
+    """One line of ``restproxy.routes``: a pattern, a backend, and options."""
+
+    pattern: str
+    backend: str
+    options: Mapping[str, Any]
+
+
+def parse_backends(lines: Iterable[str]) -> list[BackendLine]:
+    """Read ``name = url [url ...]``, one a line.
+
+    :raises ConfigurationError: naming the line and what is expected.
+    """
+    found: dict[str, BackendLine] = {}
+    for line in lines:
+        name, equals, urls = line.partition("=")
+        name = name.strip()
+        if not equals or not name or not urls.split():
+            raise ConfigurationError(
+                f"{PREFIX}backends: {line!r}: expected 'name = url [url ...]'"
+            )
+        if name in found:
+            raise ConfigurationError(f"{PREFIX}backends: {name!r} is there twice")
+        found[name] = BackendLine(name, tuple(urls.split()))
+    return list(found.values())
+
+
+def parse_routes(lines: Iterable[str]) -> list[RouteLine]:
+    """Read ``pattern -> backend [option=value ...]``, one a line.
+
+    :raises ConfigurationError: naming the line and what is expected.
+    """
+    return [_route_line(line) for line in lines]
+
+
+def _route_line(line: str) -> RouteLine:
+    pattern, arrow, rest = line.partition("->")
+    pattern, parts = pattern.strip(), rest.split()
+    if not arrow or not pattern.startswith("/") or not parts:
+        raise ConfigurationError(
+            f"{PREFIX}routes: {line!r}: expected "
+            "'/pattern -> backend [option=value ...]'"
+        )
+    return RouteLine(pattern, parts[0], dict(_option(line, part) for part in parts[1:]))
+
+
+def _option(line: str, part: str) -> tuple[str, Any]:
+    name, equals, value = part.partition("=")
+    if not equals or name not in ROUTE_OPTIONS:
+        raise ConfigurationError(
+            f"{PREFIX}routes: {line!r}: {part!r} is not an option; "
+            f"there are {', '.join(ROUTE_OPTIONS)}"
+        )
+    argument, cast = ROUTE_OPTIONS[name]
+    try:
+        return argument, cast(value)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{PREFIX}routes: {line!r}: {part!r}: {error}"
+        ) from error
+
+
+def configure(config: Configurator, settings: Settings) -> None:
+    """Add the backends and routes that the settings name.
+
+    :raises ConfigurationError: for a line that cannot be read, and for options of a
+        backend that is not there.
+    """
+    backends = parse_backends(settings.backends)
+    for backend in backends:
+        config.add_backend(backend.name, list(backend.urls))
+    strangers = set(settings.backend) - {backend.name for backend in backends}
+    if strangers:
+        raise ConfigurationError(
+            f"{PREFIX}backend.{min(strangers)}.*: there is no such backend in "
+            f"{PREFIX}backends"
+        )
+    for number, route in enumerate(parse_routes(settings.routes), 1):
+        name = f"{number} {route.pattern}"
+        config.add_proxy_route(name, route.pattern, route.backend, **route.options)
+
+
+def main(global_config: Mapping[str, str], **settings: str) -> Router:
+    """Make the gateway (entry point of ``paste.app_factory``).
+
+    :param settings: the settings of the ini file's section.
+    :raises ConfigurationError: where a setting is not what it must be.
+    """
+    with Configurator(settings=settings) as config:
+        config.include("pyramid_restproxy")
+        configure(config, parse_settings(settings))
+        return config.make_wsgi_app()
