@@ -22,7 +22,7 @@ class NoContentFactory:
         """Do nothing: there is no library to miss."""
 
 
-def _no_content(value: Any, system: Any) -> bytes:
+def _no_content(value: Any, system: Any) -> Any:
     if value is not None:
         raise TypeError(
             "renderer 'no_content' answers views that return None, and this one "
@@ -32,4 +32,4 @@ def _no_content(value: Any, system: Any) -> bytes:
     if request is not None:
         request.response.status = 204
         request.response.headers.pop("Content-Type", None)
-    return b""
+    return ()  # no bytes, not b"": a 204 has no Content-Length, RFC 9110 section 8.6

@@ -384,12 +384,12 @@ class NegotiatedRenderer:
         return self._writers[key]
 
 
-def _no_content(response: Response) -> bytes:
+def _no_content(response: Response) -> tuple[()]:
     """Answer a view that has nothing to say (RFC 9110 section 15.3.5)."""
     if response.status_int == 200:
         response.status = 204
     response.headers.pop("Content-Type", None)
-    return b""
+    return ()  # no content at all: a 204 has no Content-Length, RFC 9110 section 8.6
 
 
 def _set_type(response: Response, choice: Choice) -> None:
