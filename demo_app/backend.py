@@ -5,6 +5,7 @@ process of its own: ``pserve demo_app/backend.ini``.
 """
 
 import logging
+import socket
 import threading
 import time
 
@@ -16,6 +17,9 @@ from pyramid.view import view_config
 from waitress.server import create_server
 
 log = logging.getLogger(__name__)
+
+#: waitress would hide the X-Forwarded-* headers that /headers is there to show.
+SERVER = {"clear_untrusted_proxy_headers": False}
 
 
 class Users:
@@ -55,7 +59,7 @@ def create(request):
     name = str(request.json_body["name"])
     ident = request.users.add(name)
     request.response.status_int = 201
-    request.response.location = public_url(request, f"/{ident}")
+    request.response.location = request.route_url("user", id=ident)
     return as_json(ident, name)
 
 
@@ -99,13 +103,6 @@ def slow(request):
     return Response(content_type="text/plain", charset="utf-8", app_iter=pieces())
 
 
-def public_url(request, path):
-    """Make the URL of a path as the client sees it, from what the forwarder says."""
-    scheme = request.headers.get("X-Forwarded-Proto", request.scheme)
-    host = request.headers.get("X-Forwarded-Host", request.host)
-    return f"{scheme}://{host}{request.headers.get('X-Forwarded-Prefix', '')}{path}"
-
-
 def main(global_config, **settings):
     """Make the WSGI application (``use = egg:pyramid_restproxy#demo_backend``)."""
     users = Users()
@@ -125,12 +122,13 @@ def start(port):
     Returns the port: the one asked for, or a free one for 0.
     """
     try:
-        server = create_server(main({}), host="127.0.0.1", port=port)
+        listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
         raise ConfigurationError(
             f"demo.backend_port = {port}: {error.strerror}. Set another one (0 takes "
             "a free one), or demo.start_backend = false if that is the backend."
         ) from error
+    server = create_server(main({}), sockets=[listener], **SERVER)
     threading.Thread(target=server.run, name="users backend", daemon=True).start()
     log.info("The users backend is on http://127.0.0.1:%s", server.effective_port)
     return server.effective_port

@@ -6,7 +6,6 @@ from pyramid.httpexceptions import (
     HTTPSeeOther,
     HTTPUnprocessableEntity,
 )
-from pyramid.request import Request
 from pyramid.traversal import DefaultRootFactory
 from pyramid.view import view_config
 from sqlalchemy import func, select
@@ -186,6 +185,5 @@ def authors_as_text(request):
 )
 def home(request):
     """Explain the demo, and show what the users backend says just now."""
-    call = Request.blank("/api/users/", base_url=request.application_url)
-    answer = request.invoke_subrequest(call, use_tweens=True)
-    return {"users": answer.json if answer.status_int == 200 else None}
+    users = request.backend("users").get("/")
+    return {"users": users.data if users.ok else None}
