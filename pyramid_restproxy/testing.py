@@ -48,8 +48,9 @@ class Answer:
     :ivar headers: (name, value) pairs; Content-Length is added for `body` unless it,
         or Transfer-Encoding, is there.
     :ivar body: bytes, sent as they are.
-    :ivar pieces: sent one by one as chunks, in the place of `body`; a callable among
-        them is called (to wait for something) and sends nothing.
+    :ivar pieces: sent one by one in the place of `body`, as chunks unless `headers`
+        has a Content-Length; a callable among them is called (to wait for something)
+        and sends nothing.
     """
 
     status: int = 200
@@ -58,15 +59,22 @@ class Answer:
     pieces: Sequence[bytes | Callable[[], Any]] | None = None
     reason: str = "OK"
 
+    @property
+    def chunked(self) -> bool:
+        """Whether the pieces are framed as chunks."""
+        return self.pieces is not None and not self._says_length()
+
+    def _says_length(self) -> bool:
+        names = {name.lower() for name, _ in self.headers}
+        return bool(names & {"content-length", "transfer-encoding"})
+
     def head(self) -> bytes:
         """Return the head, as bytes."""
         fields = list(self.headers)
-        names = {name.lower() for name, _ in fields}
-        if self.pieces is not None:
+        if self.chunked:
             fields.append(("Transfer-Encoding", "chunked"))
-        elif not names & {"content-length", "transfer-encoding"}:
-            if self.status not in (204, 304):
-                fields.append(("Content-Length", str(len(self.body))))
+        elif self.status not in (204, 304) and not self._says_length():
+            fields.append(("Content-Length", str(len(self.body))))
         lines = [f"HTTP/1.1 {self.status} {self.reason}"]
         lines += [f"{name}: {value}" for name, value in fields]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
@@ -187,9 +195,12 @@ def _send(connection: socket.socket, answer: Answer, method: str) -> None:
     for piece in answer.pieces:
         if callable(piece):
             piece()
-        else:
+        elif answer.chunked:
             connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
-    connection.sendall(b"0\r\n\r\n")
+        else:
+            connection.sendall(piece)
+    if answer.chunked:
+        connection.sendall(b"0\r\n\r\n")
 
 
 def _read_request(reader: io.BufferedReader) -> RecordedRequest | None:

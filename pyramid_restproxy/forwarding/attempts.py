@@ -54,13 +54,22 @@ def attempt(call: ProxyCall) -> Answer:
     for destination in backend.rotation.order(backend.destinations):
         call.destination = destination
         try:
-            return _send_once_more_if_stale(call, backend, destination, deadline)
+            answer = _send_once_more_if_stale(call, backend, destination, deadline)
+            _spend_retries(call)
+            return answer
         except ForwardingFailed as error:
             failure = error
             if error.failure not in UNSENT:
                 break
     assert failure is not None  # a backend has destinations
     raise failure
+
+
+def _spend_retries(call: ProxyCall) -> None:
+    """Keep pyramid_retry from running a view again that has sent what counts."""
+    environ = call.request.environ
+    if "retry.attempt" in environ and call.method not in IDEMPOTENT:
+        environ["retry.attempts"] = environ["retry.attempt"] + 1
 
 
 def _send_once_more_if_stale(

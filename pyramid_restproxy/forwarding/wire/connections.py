@@ -433,6 +433,10 @@ class Pool:
             for connection in waiting:
                 connection.close()
 
+    def __del__(self) -> None:
+        # An application that is thrown away leaves no socket behind.
+        self.close()
+
     def forget(self) -> None:
         """Start anew in a child process: the parent's connections are the parent's."""
         self._lock = threading.Lock()
