@@ -147,9 +147,11 @@ def read(request, required):
     for name, value in values.items():
         if not isinstance(value, str):
             return {}, f"The {name} must be text."
-        values[name] = value.replace("\r\n", "\n").strip()
+        # Forms send CRLF, and JSON can hold half of a surrogate pair.
+        whole = value.encode("utf-8", "replace").decode("utf-8")
+        values[name] = whole.replace("\r\n", "\n").strip()
     for name in FIELDS:
-        if not values.get(name, "" if name in required else "unchanged"):
+        if (name in required or name in values) and not values.get(name):
             return values, f"The {name} must not be empty."
     return values, ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 
 import pytest
@@ -170,17 +171,17 @@ def test_the_message_of_a_refused_new_post(open_tab, javascript):
     tab.errors.clear()  # Chromium reports every 422 on its console
 
 
-@pytest.mark.parametrize(
-    ("javascript", "message"), [(True, "422"), (False, "The title must not be empty.")]
-)
-def test_the_message_of_a_refused_change(open_tab, javascript, message):
+@pytest.mark.parametrize("javascript", [True, False])
+def test_the_message_of_a_refused_change(open_tab, javascript):
     tab = open_tab(javascript)
     tab.create("Unchanged")
     item = tab.page.url
     tab.page.goto(f"{item}/edit")
     tab.fill(title=" ")
     tab.press("Save")
-    expect(tab.page.get_by_role("alert")).to_contain_text(message)
+    # The script says at least the status, the page says it in words.
+    message = re.compile(r"422|The title must not be empty\.")
+    expect(tab.page.get_by_role("alert")).to_have_text(message)
     expect(tab.page.get_by_role("button", name="Save")).to_be_enabled()
     tab.errors.clear()  # Chromium reports every 422 on its console
     tab.page.goto(item)

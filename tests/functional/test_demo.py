@@ -230,6 +230,11 @@ def test_put_needs_every_field_and_patch_one(client, post):
     assert client.patch(post, json={}).status_code == 200
 
 
+def test_half_a_character_is_replaced(client, post):
+    assert client.patch(post, json={"title": "a\ud800"}).status_code == 200
+    assert client.get(f"{post}.json").json()["post"]["title"] == "a?"
+
+
 def test_what_is_not_json_is_400(client):
     headers = {"Content-Type": "application/json"}
     answer = client.post("/posts", data=b"{", headers=headers)
@@ -340,6 +345,12 @@ def test_error_pages_have_the_look_of_the_demo(client, path):
     assert "demo.css" in page.text
     data = client.get(path)
     assert data.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_url_that_is_not_utf8_gets_the_page_too(client):
+    answer = client.get("/%ff", headers=PAGE)
+    assert answer.status_code == 400
+    assert "demo.css" in answer.text
 
 
 def test_the_page_of_a_406_links_what_there_is(client):
