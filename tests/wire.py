@@ -37,7 +37,11 @@ class Reply:
 def served(app, **options):
     """Serve a WSGI application with waitress on a free port; give its authority."""
     server = waitress.server.create_server(
-        app, listen="127.0.0.1:0", threads=4, clear_untrusted_proxy_headers=False, **options
+        app,
+        listen="127.0.0.1:0",
+        threads=4,
+        clear_untrusted_proxy_headers=False,
+        **options,
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

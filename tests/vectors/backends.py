@@ -31,7 +31,11 @@ def behaving(behaviour: dict[str, Any]):
             steps = behaviour["destinations"]
             parts = [stack.enter_context(behaving(step_of(step))) for step in steps]
             record = [request for part in parts for request in part[1]]
-            yield parts[0][0], Joined([part[1] for part in parts]), [p[0] for p in parts]
+            yield (
+                parts[0][0],
+                Joined([part[1] for part in parts]),
+                [p[0] for p in parts],
+            )
             del record
         else:
             stop = threading.Event()
@@ -80,7 +84,11 @@ def steps_of(behaviour: dict[str, Any], stop: threading.Event) -> list[Any]:
         return [stream(behaviour, stop)]
     if kind == "sequence":
         ok = Answer(body=b"ok")
-        names = {"respond keep-alive": ok, "respond": ok, "read request then close": None}
+        names = {
+            "respond keep-alive": ok,
+            "respond": ok,
+            "read request then close": None,
+        }
         return [names[step] for step in behaviour["steps"]]
     raise ValueError(f"unknown behaviour {kind!r}")
 
@@ -104,7 +112,9 @@ def stream(behaviour: dict[str, Any], stop: threading.Event):
     headers = [tuple(pair) for pair in behaviour["headers"]]
     interval = behaviour.get("interval_ms", 0) / 1000
     delay = behaviour.get("initial_delay_ms", 0) / 1000
-    chunks = [c.encode("utf-8") for c in behaviour["chunks"]] * behaviour.get("repeat", 1)
+    chunks = [c.encode("utf-8") for c in behaviour["chunks"]] * behaviour.get(
+        "repeat", 1
+    )
 
     def pieces(request):
         found = [lambda: stop.wait(delay)]

@@ -13,7 +13,12 @@ from pyramid_restproxy.forwarding import transforms
 
 #: Keys of `setup` that are options of the backend, or of the route, by their name.
 BACKEND_KEYS = {"host", "connect_timeout", "read_timeout", "total_timeout"}
-ROUTE_KEYS = {"identity_headers", "max_request_body", "rewrite_location", "strip_prefix"}
+ROUTE_KEYS = {
+    "identity_headers",
+    "max_request_body",
+    "rewrite_location",
+    "strip_prefix",
+}
 #: Keys that the server or the environment of the test takes care of.
 OUTSIDE = {"destination", "script_name", "peer", "env", "via", "retries"}
 

@@ -69,7 +69,10 @@ def test_gateway_vector(vector, tmp_path):
             destination = "https://$BACKEND"
         urls = [destination.replace("$BACKEND", a) for a in all_of_them or [authority]]
         app = with_peer(make_app(urls, setup), setup.get("peer"))
-        with mock.patch.dict(os.environ, environment), wire.served(app, **options) as own:
+        with (
+            mock.patch.dict(os.environ, environment),
+            wire.served(app, **options) as own,
+        ):
             names = {"$BACKEND": authority, "$GATEWAY": own, "$PEER": "127.0.0.1"}
             started = time.monotonic()
             replies = [send(own, spec) for spec in requests_of(vector)]
@@ -91,7 +94,9 @@ def with_peer(app, peer):
 
 def check_call(vector):
     """A vector that is a call of a function."""
-    found = re.fullmatch(r"service_url\('(.*?)', params=(\{.*\})\)", vector["client_request"]["call"])
+    found = re.fullmatch(
+        r"service_url\('(.*?)', params=(\{.*\})\)", vector["client_request"]["call"]
+    )
     params = json.loads(found[2].replace("'", '"'))
     allowed = vector["expect_client_gets"]["value"].split(" or ")
     value = service_url(found[1], params)
@@ -191,7 +196,9 @@ def filled(text, names):
 
 
 def alternatives(value, names):
-    return [filled(each, names) for each in (value if isinstance(value, list) else [value])]
+    return [
+        filled(each, names) for each in (value if isinstance(value, list) else [value])
+    ]
 
 
 # -- what the backend must see --------------------------------------------------------

@@ -1,0 +1,194 @@
+"""The request target: raw, safe, cut, joined."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyramid_restproxy.exceptions import MalformedRequest
+from pyramid_restproxy.forwarding import target
+
+
+def environ(path, query="", script_name="", **more):
+    decoded = unquote_to_bytes(path).decode("latin-1")
+    return {
+        "SCRIPT_NAME": script_name,
+        "PATH_INFO": decoded,
+        "QUERY_STRING": query,
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    "key, raw, path, query",
+    [
+        ("REQUEST_URI", "/a%2Fb?x", "/a%2Fb", "x"),
+        ("RAW_URI", "/a%2fb", "/a%2fb", ""),
+        ("REQUEST_URI", "http://evil.example/a%2Fb?q", "/a%2Fb", "q"),
+        ("REQUEST_URI", "/a%2Fb#frag", "/a%2Fb", ""),
+    ],
+)
+def test_the_raw_path_is_used_where_there_is_one(key, raw, path, query):
+    given = environ(path, query, **{key: raw})
+    assert target.raw_target(given) == (path, query)
+
+
+@pytest.mark.parametrize(
+    "raw", ["", "//evil.example/a/b", "/other", "*", "host:443", "/a/b%20"]
+)
+def test_a_raw_path_that_says_something_else_is_not_used(raw):
+    given = environ("/a/b", REQUEST_URI=raw)
+    assert target.raw_target(given) == ("/a/b", "")
+
+
+def test_without_a_raw_path_the_decoded_one_is_escaped():
+    assert target.raw_target(environ("/caf%C3%A9%20x%25")) == ("/caf%C3%A9%20x%25", "")
+
+
+def test_raw_bytes_outside_ascii_are_escaped():
+    given = environ("/caf%C3%A9", "q=\xe9", REQUEST_URI="/caf\xc3\xa9?q=\xe9")
+    assert target.raw_target(given) == ("/caf%C3%A9", "q=%E9")
+
+
+def test_script_name_is_part_of_the_path():
+    assert target.raw_target(environ("/x", script_name="/app"))[0] == "/app/x"
+
+
+SAFE = [
+    "/",
+    "/a/b",
+    "/a%2Fb",
+    "/a%2520b",
+    "/a//b",
+    "/...",
+    "/.hidden/x.y",
+    "/a;v=1/b",
+    "/caf%C3%A9",
+    "/~x/!$&'()*+,;=:@",
+]
+
+
+@pytest.mark.parametrize("path", SAFE)
+def test_safe_paths(path):
+    target.check_path(path)
+
+
+UNSAFE = [
+    "/a/../b",
+    "/a/./b",
+    "/..",
+    "/%2e%2e/a",
+    "/%2E./a",
+    "/a/..%2fb",
+    "/a%2f..%2fb",
+    "/a/%252e%252e/b",
+    "/a/%25252e%25252e/b",
+    "/a/..;/b",
+    "/a/..;x=1/b",
+    "/a/..%5cb",
+    "/a\\..\\b",
+    "/a%5c..%5cb",
+    "/a%zz",
+    "/a%",
+    "/a%2",
+    "/a%00b",
+    "/a%2500b",
+    "/a%0d%0aX:1",
+    "/a%7f",
+    "/a%ff",
+    "/%" + "25" * 20 + "41",
+]
+
+
+@pytest.mark.parametrize("path", UNSAFE)
+def test_paths_that_could_be_read_in_two_ways(path):
+    with pytest.raises(MalformedRequest):
+        target.check_path(path)
+
+
+@given(st.text(alphabet="/.%25cCfF;\\eEa", max_size=24))
+def test_no_dot_segment_survives_any_number_of_decodings(text):
+    path = "/" + text
+    try:
+        target.check_path(path)
+    except MalformedRequest:
+        return
+    found = path.encode()
+    for _ in range(30):
+        for part in found.replace(b"\\", b"/").split(b"/"):
+            assert part.partition(b";")[0] not in (b".", b"..")
+        found = unquote_to_bytes(found)
+
+
+@pytest.mark.parametrize(
+    "path, prefix, decoded, tail",
+    [
+        ("/api/x", "/api/", "/api/x", "/x"),
+        ("/api/", "/api/", "/api/", "/"),
+        ("/api/a%2Fb", "/api/", "/api/a/b", "/a%2Fb"),
+        ("/api//x", "/api/", "/api//x", "//x"),
+        ("/x/y", "/", "/x/y", "/x/y"),
+        ("/u/7/x", "/u/{id}/", "/u/7/x", "/x"),
+        ("/api@evil.example/", "/api", "/api@evil.example/", "/@evil.example/"),
+        ("/apix", "/api", "/apix", "/x"),
+        ("/%61pi/x", "/api/", "/api/x", "/x"),
+    ],
+)
+def test_tails(path, prefix, decoded, tail):
+    assert target.tail_of(path, prefix, decoded) == tail
+
+
+def test_an_escaped_slash_in_the_prefix_is_refused():
+    with pytest.raises(MalformedRequest):
+        target.tail_of("/u/a%2Fb/c", "/u/{id}/", "/u/a/b/c")
+
+
+@given(st.text(alphabet="abc/%2F@:.", max_size=20))
+def test_a_tail_always_begins_with_a_slash(rest):
+    path = "/api/" + rest
+    decoded = unquote_to_bytes(path).decode("utf-8", "replace")
+    try:
+        assert target.tail_of(path, "/api/", decoded).startswith("/")
+    except MalformedRequest:
+        pass
+
+
+@pytest.mark.parametrize(
+    "base, path, joined",
+    [
+        ("", "/x", "/x"),
+        ("/base", "/x", "/base/x"),
+        ("/base/", "/x", "/base/x"),
+        ("/base", "//x", "/base//x"),
+        ("", "/", "/"),
+    ],
+)
+def test_one_slash_between_base_and_path(base, path, joined):
+    assert target.join_path(base, path) == joined
+
+
+@pytest.mark.parametrize(
+    "first, second, joined",
+    [("a=1", "b=2", "a=1&b=2"), ("", "b", "b"), ("a", "", "a"), ("", "", "")],
+)
+def test_queries_are_joined(first, second, joined):
+    assert target.join_query(first, second) == joined
+
+
+def test_patterns_are_filled_one_value_one_segment():
+    values = {"id": "a/b ?#", "path": ("x y", "z")}
+    assert target.fill_pattern("/v2/{id}/*path", values) == "/v2/a%2Fb%20%3F%23/x%20y/z"
+    assert target.fill_pattern(r"/v2/{id:\d+}", {"id": 7}) == "/v2/7"
+    assert target.fill_pattern("/x/*path", {"path": "one"}) == "/x/one"
+    with pytest.raises(KeyError):
+        target.fill_pattern("/{nope}", {})
+
+
+def test_a_query_is_edited_and_the_rest_stays_byte_by_byte():
+    query = "a=1&b=%7e+x&a=2&c;d&&=e"
+    edited = target.edit_query(query, set_={"a": "3&4"}, add=[("z", "é")], remove=["q"])
+    assert edited == "b=%7e+x&c;d&=e&a=3%264&z=%C3%A9"
+    assert target.edit_query("a%20b=1&c=2", remove=["a b"]) == "c=2"
