@@ -16,7 +16,7 @@ from typing import Any
 from pyramid.interfaces import IRoutesMapper
 from pyramid.paster import bootstrap, setup_logging
 from pyramid.registry import Registry
-from pyramid.request import Request
+from pyramid.request import Request, apply_request_extensions
 
 from pyramid_restproxy.routing.catalogue import ViewRow, catalogue_of
 from pyramid_restproxy.routing.explain import decide
@@ -124,7 +124,10 @@ def _explain(
     options: argparse.Namespace, registry: Registry, out: io.TextIOBase
 ) -> int:
     request = _request(options, registry)
-    decision = decide(request)
+    try:
+        decision = decide(request)
+    finally:
+        request._process_finished_callbacks()
     for line in describe(decision, request):
         print(line, file=out)
     return 1 if decision.refusal and not decision.refusal.startswith("none") else 0
@@ -141,6 +144,7 @@ def _request(options: argparse.Namespace, registry: Registry) -> Request:
     if body:
         request.body = body
     request.registry = registry
+    apply_request_extensions(request)  # a route factory may want request.db
     return request
 
 

@@ -26,8 +26,17 @@ from xml.sax.saxutils import escape as xml_escape
 from xml.sax.saxutils import quoteattr
 
 from pyramid.config import Configurator
-from pyramid.exceptions import PredicateMismatch, URLDecodeError
-from pyramid.httpexceptions import HTTPException, HTTPInternalServerError
+from pyramid.exceptions import (
+    BadCSRFOrigin,
+    BadCSRFToken,
+    PredicateMismatch,
+    URLDecodeError,
+)
+from pyramid.httpexceptions import (
+    HTTPException,
+    HTTPInternalServerError,
+    HTTPUnsupportedMediaType,
+)
 from pyramid.registry import Registry
 from pyramid.renderers import render
 from pyramid.request import Request
@@ -201,8 +210,8 @@ def problem_of(error: HTTPException, request: Request) -> Problem:
 
 def _public_detail(error: HTTPException, path_info: bytes) -> str:
     internal = (
-        # names the view and its predicates
-        isinstance(error, PredicateMismatch)
+        # names the view and its predicates, or functions of Pyramid's
+        isinstance(error, (PredicateMismatch, BadCSRFToken, BadCSRFOrigin))
         # names the view and the permission: raised by Pyramid's secured views
         or getattr(error, "result", None) is not None
     )
@@ -301,6 +310,9 @@ def _as_http_error(
         malformed = malformed_url(error, request.environ)
         if malformed:
             return malformed
+    if isinstance(error, DeprecationWarning) and request.charset != "UTF-8":
+        # how WebOb says that it reads forms in UTF-8 only
+        return HTTPUnsupportedMediaType("The charset of a form must be UTF-8.")
     if settings.unexpected_errors == "raise":
         raise error
     log.exception("%s %s", request.method, request.environ.get("PATH_INFO", ""))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import waitress.server
+from waitress import wasyncore
 
 
 @dataclass
@@ -48,15 +49,22 @@ def served(app, **options):
     try:
         yield f"127.0.0.1:{server.effective_port}"
     finally:
-        server.trigger.pull_trigger(lambda: _close_all(server))
-        thread.join(5)
+        server.trigger.pull_trigger(lambda: _close_connections(server))
         server.task_dispatcher.shutdown(cancel_pending=True, timeout=5)
+        with suppress(OSError):  # the loop may have come to it before the wake-up
+            server.trigger.pull_trigger(server.trigger.close)
+        thread.join(5)
 
 
-def _close_all(server):
-    """Close the listener and what clients left open, in the server's own thread."""
+def _close_connections(server):
+    """Close the listener and what clients left open, in the server's own thread.
+
+    The trigger stays: tasks that still run write to it.
+    """
+    wasyncore.dispatcher.close(server)  # its own close() would close the trigger too
     for each in list(server._map.values()):
-        each.close()
+        if each is not server.trigger:
+            each.close()
 
 
 def exchange(authority: str, raw: bytes, method: str = "GET", timeout: float = 10):

@@ -218,7 +218,6 @@ def add_proxy_route(
         }
     )
     intr.relate("routes", name)
-    intr.relate("restproxy backends", backend)
     route = {key: options.pop(key) for key in _ROUTE_OPTIONS if key in options}
     config.add_route(name, pattern, **route)
     config.add_view(
@@ -258,6 +257,10 @@ def _check_backend(config: Configurator, route: str, backend: str) -> None:
         raise ConfigurationError(
             f"route {route!r} leads to backend {backend!r}, which is not there; "
             f"there are: {', '.join(sorted(known)) or 'none'}"
+        )
+    if config.introspection:  # only now are both sides known
+        config.introspector.relate(
+            ("restproxy proxy routes", route), ("restproxy backends", backend)
         )
 
 

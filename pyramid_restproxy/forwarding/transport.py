@@ -6,10 +6,12 @@ content undecoded and in pieces as they come, framing and field values checked.
 
 from __future__ import annotations
 
+from http.client import HTTPException
 from typing import Any
 
 import requests
 from requests.adapters import BaseAdapter
+from urllib3.exceptions import HTTPError
 from urllib3.util import SKIP_HEADER
 
 from pyramid_restproxy.forwarding.fields import FieldList, Fields, is_safe_value
@@ -172,7 +174,7 @@ class ForeignBody:
         read = getattr(raw, "read1", raw.read)
         try:
             piece: bytes = read(PIECE, decode_content=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException, HTTPError) as error:
             raise TruncatedBody(f"the body was cut off: {error}") from error
         return piece
 

@@ -7,7 +7,7 @@ in the same order; the view, its permission and its side effects are left out.
 from __future__ import annotations
 
 from pyramid.exceptions import PredicateMismatch
-from pyramid.httpexceptions import HTTPNotFound
+from pyramid.httpexceptions import HTTPException, HTTPNotFound
 from pyramid.interfaces import IRootFactory, IRoutesMapper, ITraverser
 from pyramid.request import Request
 from pyramid.response import Response
@@ -32,8 +32,7 @@ def decide(request: Request) -> Decision:
         real request's is.
     """
     settings = settings_of(request.registry)
-    refused = _override(request, settings)
-    _route(request)
+    refused = _override(request, settings) or _route(request)
     state = rest_of(request)
     if refused:
         state.refusal = refused
@@ -63,16 +62,23 @@ def _override(request: Request, settings: Settings) -> str | None:
     return None
 
 
-def _route(request: Request) -> None:
-    """Match the route and find the context, as Pyramid's router does."""
+def _route(request: Request) -> str | None:
+    """Match the route and find the context, as Pyramid's router does.
+
+    :returns: what the route's factory refused the request with, or None.
+    """
     query = request.registry.queryUtility
     info = query(IRoutesMapper)(request)
     route = info["route"]
     request.matchdict, request.matched_route = info["match"], route
     root_factory = query(IRootFactory, default=DefaultRootFactory)
-    root = ((route and route.factory) or root_factory)(request)
+    try:
+        root = ((route and route.factory) or root_factory)(request)
+    except HTTPException as error:
+        return f"{error.status} by the factory of the route"
     traverser = request.registry.queryAdapter(root, ITraverser)
     request.__dict__.update((traverser or ResourceTreeTraverser(root))(request))
+    return None
 
 
 def _view(request: Request) -> ViewRow | None:

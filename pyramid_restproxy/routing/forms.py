@@ -42,6 +42,7 @@ def delete_form(
     csrf_token: str | None = None,
     confirm: str | None = None,
     remove: str | None = None,
+    describe: str | None = None,
     fields: Mapping[str, str] | None = None,
 ) -> Markup:
     """Make a form with one button that deletes what is at a URL.
@@ -52,6 +53,7 @@ def delete_form(
     :param confirm: a question that the script asks first (nobody without JavaScript).
     :param remove: a CSS selector: the closest such element goes away when the
         script has deleted the resource; without one the page follows the redirect.
+    :param describe: the button's name for screen readers, e.g. ``Delete "Hello"``.
     :param fields: further hidden fields, by name.
     """
     hidden = {"csrf_token": csrf_token} if csrf_token else {}
@@ -60,8 +62,9 @@ def delete_form(
     attributes = "".join(
         f' data-rest-{name}="{escape(value)}"' for name, value in data.items() if value
     )
+    name = f' aria-label="{escape(describe)}"' if describe else ""
     return Markup(
         f'<form method="post" action="{escape(url)}" class="rest-delete" '
         f"data-rest{attributes}>{method_field('DELETE')}{inputs}"
-        f'<button type="submit">{escape(label)}</button></form>'
+        f'<button type="submit"{name}>{escape(label)}</button></form>'
     )

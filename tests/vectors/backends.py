@@ -16,7 +16,7 @@ from pyramid_restproxy.testing import Answer, FakeBackend
 
 @contextmanager
 def behaving(behaviour: dict[str, Any]):
-    """Run what `behaviour` says; give the authority, the record, and all authorities."""
+    """Run what `behaviour` says; give authority, record, and all authorities."""
     kind = behaviour["kind"]
     with ExitStack() as stack:
         if kind == "refuse":
@@ -30,13 +30,11 @@ def behaving(behaviour: dict[str, Any]):
         elif kind == "cluster":
             steps = behaviour["destinations"]
             parts = [stack.enter_context(behaving(step_of(step))) for step in steps]
-            record = [request for part in parts for request in part[1]]
             yield (
                 parts[0][0],
                 Joined([part[1] for part in parts]),
                 [p[0] for p in parts],
             )
-            del record
         else:
             stop = threading.Event()
             backend = FakeBackend(*steps_of(behaviour, stop))

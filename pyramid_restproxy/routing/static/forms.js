@@ -38,6 +38,13 @@
     note.textContent = text;
   };
 
+  // What the page says that the server would have shown, else the status.
+  const reason = async (response) => {
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const said = page.querySelector("[role=alert]");
+    return said ? said.textContent.trim() : `${response.status} ${response.statusText}`;
+  };
+
   const announce = (form, name, response) =>
     form.dispatchEvent(
       new CustomEvent(name, { bubbles: true, cancelable: true, detail: { response } })
@@ -64,7 +71,7 @@
       const response = await fetch(url, options);
       if (response.ok) finish(form, response);
       else if (announce(form, "rest:failed", response))
-        tell(form, `${response.status} ${response.statusText}`);
+        tell(form, await reason(response));
     } catch {
       tell(form, "The server could not be reached.");
     } finally {

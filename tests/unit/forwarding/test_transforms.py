@@ -39,7 +39,7 @@ def answer(*headers, status=200, body=b""):
     [
         (t.set_request_header("A", "2"), [("a", "1"), ("a", "3")], [("A", "2")]),
         (t.add_request_header("A", "2"), [("A", "1")], [("A", "1"), ("A", "2")]),
-        (t.remove_request_headers("A", "B"), [("a", "1"), ("b", "1"), ("c", "1")], [("c", "1")]),
+        (t.remove_request_headers("A", "B"), [("a", "1"), ("b", "1"), ("c", "1")], [("c", "1")]),  # noqa: E501
         (t.rename_request_header("A", "B"), [("a", "1")], [("B", "1")]),
         (t.allow_request_headers("B"), [("a", "1"), ("b", "1")], [("b", "1")]),
         (t.drop_cookies("s"), [("Cookie", "s=1; app=2"), ("Cookie", "x=3")], [("Cookie", "app=2; x=3")]),  # noqa: E501

@@ -1,0 +1,145 @@
+"""Bodies on their way up and down."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from pyramid.request import Request
+
+from pyramid_restproxy.forwarding import bodies
+from pyramid_restproxy.forwarding.fields import FieldList
+from pyramid_restproxy.forwarding.model import Answer
+
+LARGE = b"x" * (bodies.SMALL + 1)
+
+
+class Stream:
+    """A body as a socket gives it: it cannot be rewound, and gives a little."""
+
+    def __init__(self, content, most=1000):
+        self._file = io.BytesIO(content)
+        self._most = most
+
+    def read(self, size=-1):
+        return self._file.read(min(size, self._most) if size >= 0 else self._most)
+
+
+def environ(content, stream=None, **more):
+    return {
+        "CONTENT_LENGTH": str(len(content)),
+        "wsgi.input": stream or io.BytesIO(content),
+        **more,
+    }
+
+
+@pytest.mark.parametrize("length", [{}, {"CONTENT_LENGTH": ""}])
+def test_no_body(length):
+    assert bodies.request_body({"wsgi.input": io.BytesIO(), **length}) == (None, 0)
+
+
+@pytest.mark.parametrize("stream", [None, Stream(b"hello")])
+def test_a_small_body_is_bytes(stream):
+    assert bodies.request_body(environ(b"hello", stream)) == (b"hello", 5)
+
+
+def test_a_small_body_that_the_client_cut_is_what_came():
+    cut = {"CONTENT_LENGTH": "9", "wsgi.input": Stream(b"hello")}
+    assert bodies.request_body(cut) == (b"hello", 9)
+
+
+def test_a_large_body_is_a_file_that_ends_where_the_body_does():
+    body, length = bodies.request_body(environ(LARGE, Stream(LARGE + b"next")))
+    assert len(body) == length == len(LARGE)
+    assert b"".join(iter(lambda: body.read(70000), b"")) == LARGE
+    assert body.read() == b""
+    assert not body.replayable
+
+
+def test_a_large_body_that_can_be_rewound_can_be_sent_again():
+    body, _ = bodies.request_body(environ(LARGE))
+    assert body.replayable
+    body.read()
+    assert body.replayable
+    body.rewind()
+    assert body.read() == LARGE
+
+
+def test_a_body_that_nothing_was_read_of_can_be_sent_again():
+    body, _ = bodies.request_body(environ(LARGE, Stream(LARGE)))
+    assert body.replayable
+    body.rewind()
+    assert body.read(3) == b"xxx"
+
+
+@pytest.mark.parametrize("attribute", ["body", "POST", "json_body"])
+def test_what_the_application_has_read_is_there_again(attribute):
+    content = b'{"a": 1}' if attribute == "json_body" else b"a=1&b=%7e"
+    request = Request.blank("/", environ(content), method="POST")
+    request.environ["wsgi.input"] = Stream(content)
+    request.environ["webob.is_body_seekable"] = False
+    request.content_type = "application/x-www-form-urlencoded"
+    getattr(request, attribute)
+    assert bodies.request_body(request.environ) == (content, len(content))
+
+
+def test_a_body_whose_end_only_the_server_knows():
+    stream = Stream(b"hello")
+    given = {
+        "wsgi.input": stream,
+        "wsgi.input_terminated": True,
+        "HTTP_TRANSFER_ENCODING": "chunked",
+    }
+    assert bodies.request_body(given) == (stream, None)
+
+
+class Pieces:
+    def __init__(self, *pieces):
+        self.left = list(pieces)
+        self.closed = 0
+
+    def read_piece(self):
+        piece = self.left.pop(0) if self.left else b""
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+    def close(self):
+        self.closed += 1
+
+
+def started(*pieces):
+    body = Pieces(*pieces)
+    found = bodies.AnswerPieces(Answer(200, "OK", FieldList([]), body))
+    found.start()
+    return found, body
+
+
+def test_pieces_come_as_they_are():
+    found, body = started(b"a", b"b")
+    assert list(found) == [b"a", b"b"]
+    found.close()
+    assert body.closed == 1
+
+
+def test_an_empty_body_has_no_piece():
+    assert list(started()[0]) == []
+
+
+def test_what_breaks_at_once_breaks_before_the_head_goes_out():
+    with pytest.raises(OSError):
+        started(OSError())
+
+
+def test_what_breaks_later_is_raised_so_that_the_client_can_tell():
+    found, _ = started(b"a", OSError())
+    pieces = iter(found)
+    assert next(pieces) == b"a"
+    with pytest.raises(OSError):
+        next(pieces)
+
+
+def test_a_body_of_bytes():
+    body = bodies.BytesBody(b"x")
+    assert (body.read_piece(), body.read_piece()) == (b"x", b"")
+    body.close()

@@ -1,0 +1,106 @@
+"""The gateway of settings alone."""
+
+from __future__ import annotations
+
+import pytest
+import webtest
+from pyramid.exceptions import ConfigurationError, ConfigurationExecutionError
+
+from pyramid_restproxy import gateway
+from pyramid_restproxy.testing import Answer, FakeBackend
+
+
+def test_backends_are_lines():
+    found = gateway.parse_backends(["users = http://a:1 http://a:2", "b=http://c?x=y"])
+    assert [(line.name, line.urls) for line in found] == [
+        ("users", ("http://a:1", "http://a:2")),
+        ("b", ("http://c?x=y",)),
+    ]
+
+
+@pytest.mark.parametrize("line", ["users", "users =", "= http://a", ""])
+def test_lines_that_are_no_backend(line):
+    with pytest.raises(
+        ConfigurationError, match="restproxy.backends.*expected 'name ="
+    ):
+        gateway.parse_backends([line])
+
+
+def test_a_backend_that_is_there_twice():
+    with pytest.raises(ConfigurationError, match="'a' is there twice"):
+        gateway.parse_backends(["a = http://a", "a = http://b"])
+
+
+def test_routes_are_lines():
+    lines = [
+        "/api/*path -> users methods=GET,post strip_prefix=false",
+        "/*path->users max_request_body=10 path=/v2/x identity_headers=X-A,X-B",
+    ]
+    first, second = gateway.parse_routes(lines)
+    assert (first.pattern, first.backend) == ("/api/*path", "users")
+    assert first.options == {"allowed_methods": ("GET", "post"), "strip_prefix": False}
+    assert second.options == {
+        "max_request_body": 10,
+        "path": "/v2/x",
+        "identity_headers": ("X-A", "X-B"),
+    }
+
+
+@pytest.mark.parametrize(
+    "line, says",
+    [
+        ("/api/*path users", "expected"),
+        ("api -> users", "expected"),
+        ("/api ->", "expected"),
+        ("/api -> users GET", "'GET' is not an option; there are methods"),
+        ("/api -> users method=GET", "is not an option"),
+        ("/api -> users strip_prefix=perhaps", "true or false"),
+        ("/api -> users methods=G(T", "not a token"),
+        ("/api -> users max_request_body=x", "max_request_body=x"),
+    ],
+)
+def test_lines_that_are_no_route(line, says):
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        gateway.parse_routes([line])
+    assert repr(line) in str(caught.value)
+
+
+def test_a_gateway():
+    with (
+        FakeBackend(Answer(body=b"ok")) as users,
+        FakeBackend(Answer(body=b"all")) as rest,
+    ):
+        app = webtest.TestApp(
+            gateway.main(
+                {},
+                **{
+                    "restproxy.backends": f"users = {users.url}\nrest = {rest.url}\n",
+                    "restproxy.backend.users.host": "preserve",
+                    "restproxy.routes": "\n/api/users/*path -> users methods=GET\n"
+                    "/*path -> rest\n",
+                },
+            ),
+            lint=False,
+        )
+        assert app.get("/api/users/7?x").body == b"ok"
+        assert app.get("/other").body == b"all"
+        assert (
+            app.post("/api/users/7", status=405).headers["Allow"]
+            == "GET, HEAD, OPTIONS"
+        )
+        assert users.requests[0].target == "/7?x"
+        assert users.requests[0].header("Host") == "localhost:80"
+
+
+@pytest.mark.parametrize(
+    "settings, says",
+    [
+        ({"restproxy.routes": "/x -> users"}, "'users', which is not there"),
+        ({"restproxy.backend.users.host": "preserve"}, "restproxy.backend.users"),
+        ({"restproxy.backends": "a = ftp://b"}, "must begin"),
+        ({"restproxy.nope": "1"}, "restproxy.nope is not a setting"),
+    ],
+)
+def test_settings_that_make_no_gateway(settings, says):
+    with pytest.raises((ConfigurationError, ConfigurationExecutionError), match=says):
+        gateway.main({}, **settings)
