@@ -21,7 +21,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote, unquote_to_bytes
 from xml.sax.saxutils import escape as xml_escape
 from xml.sax.saxutils import quoteattr
 
@@ -333,8 +333,7 @@ def malformed_url(
         return MalformedRequest("The path of the URL is not UTF-8.")
     query = environ.get("QUERY_STRING", "").encode("latin-1")
     try:
-        for pair in parse_qsl(query, keep_blank_values=True):
-            b"".join(pair).decode("utf-8")
+        unquote_to_bytes(query).decode("utf-8")
     except UnicodeDecodeError:
         return MalformedRequest("The query of the URL is not UTF-8.")
     return None

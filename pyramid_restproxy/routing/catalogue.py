@@ -46,6 +46,7 @@ class ViewRow:
     :ivar predicates: its predicates, as Pyramid made them.
     :ivar view: the callable as it was given.
     :ivar attr: the method of the class that is called, or None.
+    :ivar restful: whether it uses what this package adds to views.
     """
 
     route_name: str | None
@@ -59,6 +60,7 @@ class ViewRow:
     predicates: tuple[Any, ...]
     view: Any
     attr: str | None
+    restful: bool
 
     @property
     def says_method(self) -> bool:
@@ -92,6 +94,7 @@ def row_of(info: IViewDeriverInfo, offers: Offers | None) -> ViewRow:
         predicates=tuple(info.predicates),
         view=info.original_view,
         attr=options.get("attr"),
+        restful=bool(offers or types or options.get("allowed_methods")),
     )
 
 

@@ -57,7 +57,7 @@ def findings(registry: Registry) -> Iterator[Finding]:
 def _without_method(registry: Registry, catalogue: Catalogue) -> Iterator[Finding]:
     for row in catalogue:
         siblings = catalogue.of_route(row.route_name)
-        restful = row.offers or any(other.says_method for other in siblings)
+        restful = any(other.restful for other in siblings)
         if row.route_name and restful and not row.says_method:
             yield Finding(
                 f"a view of route {row.route_name!r} names no method, so it answers "

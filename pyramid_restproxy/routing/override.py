@@ -154,7 +154,7 @@ def peek_fields(environ: MutableMapping[str, Any], policy: OverridePolicy) -> li
 def _peek(environ: MutableMapping[str, Any], limit: int) -> tuple[bytes, bool]:
     """Read at most `limit` bytes of the body and put them back."""
     length = _body_length(environ)
-    if not length:
+    if length == 0:
         return b"", True
     stream = environ["wsgi.input"]
     wanted = limit if length is None else min(length, limit)

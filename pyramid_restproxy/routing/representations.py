@@ -93,7 +93,6 @@ def add_representation(
             "charset": charset,
         }
     )
-    intr.relate("renderer factories", found.renderer)
 
     def register() -> None:
         representations_of(config.registry)[name] = found

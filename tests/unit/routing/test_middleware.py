@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+import webtest
+from pyramid.exceptions import ConfigurationError
+
+from pyramid_restproxy import MethodOverrideMiddleware
+from pyramid_restproxy.routing.middleware import filter_app_factory
+
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["REQUEST_METHOD"].encode()]
+
+
+def test_any_wsgi_application():
+    testapp = webtest.TestApp(MethodOverrideMiddleware(application))
+    assert testapp.post("/", {"_method": "DELETE"}).text == "DELETE"
+    assert testapp.post("/", {"_method": "GET"}).text == "POST"
+
+
+def test_the_filter_of_an_ini_file():
+    made = filter_app_factory(
+        application, {}, methods="PURGE", on_invalid="reject", field="do"
+    )
+    testapp = webtest.TestApp(made)
+    assert testapp.post("/", {"do": "purge"}).text == "PURGE"
+    assert "not allowed" in testapp.post("/", {"do": "PUT"}, status=400).text
+
+
+def test_a_filter_that_is_switched_off_is_the_application():
+    assert filter_app_factory(application, {}, enabled="false") is application
+
+
+def test_bad_settings_are_refused():
+    with pytest.raises(ConfigurationError, match="GET can never be"):
+        filter_app_factory(application, {}, methods="GET")

@@ -1,0 +1,300 @@
+"""Every trap of the method override."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyramid.request import Request
+
+from pyramid_restproxy.exceptions import OverrideRejected
+from pyramid_restproxy.routing import override
+from pyramid_restproxy.routing.override import Override, OverridePolicy, PushedBack
+from pyramid_restproxy.settings import parse_settings
+
+POLICY = OverridePolicy()
+REJECT = OverridePolicy(reject=True)
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary=B"
+
+
+class Counting(io.RawIOBase):
+    """A stream that cannot be rewound and counts what is read."""
+
+    def __init__(self, content, most=None):
+        self._file = io.BytesIO(content)
+        self._most = most
+        self.count = 0
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return False
+
+    def read(self, size=-1):
+        if self._most and size > self._most:
+            size = self._most
+        piece = self._file.read(size)
+        self.count += len(piece)
+        return piece
+
+    def readline(self, size=-1):
+        return self._file.readline(size)
+
+
+def environ(body=b"", content_type=FORM, method="POST", stream=None, **more):
+    made = Request.blank("/", method=method).environ
+    made.update(more)
+    made["wsgi.input"] = stream or io.BytesIO(body)
+    made["CONTENT_LENGTH"] = str(len(body))
+    if content_type is not None:
+        made["CONTENT_TYPE"] = content_type
+    return made
+
+
+def part(name, value, extra=""):
+    return (
+        f'--B\r\nContent-Disposition: form-data; name="{name}"{extra}\r\n\r\n{value}\r\n'  # noqa: E501
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    "fields, headers, found",
+    [
+        ([], [], None),
+        (["put"], [], Override("PUT", "field")),
+        ([" put "], [], Override("PUT", "field")),
+        ([""], ["DELETE"], Override("DELETE", "header")),
+        ([" "], [], None),
+        (["DELETE"], ["PUT"], Override("DELETE", "field")),
+        (["PUT", "DELETE"], [], Override("DELETE", "field")),
+        ([], ["patch"], Override("PATCH", "header")),
+        ([], ["PUT, DELETE"], None),
+        (["FOO"], ["PUT"], None),
+        *[([method], [], None) for method in ("GET", "HEAD", "TRACE", "CONNECT")],
+        (["OPTIONS"], [], None),
+        (["POST"], [], None),
+    ],
+)
+def test_what_a_post_means(fields, headers, found):
+    assert override.decide(fields, headers, POLICY) == found
+
+
+@pytest.mark.parametrize(
+    "fields, headers, reason",
+    [
+        (["FOO"], [], "target"),
+        (["GET"], [], "target"),
+        ([], ["PUT, DELETE"], "target"),
+        (["PUT", "DELETE"], [], "ambiguous"),
+        (["PUT"], ["DELETE"], "ambiguous"),
+    ],
+)
+def test_what_is_rejected_where_it_is_not_ignored(fields, headers, reason):
+    with pytest.raises(OverrideRejected) as caught:
+        override.decide(fields, headers, REJECT)
+    assert caught.value.reason == reason
+    assert caught.value.status_int == 400
+
+
+def test_agreement_is_not_ambiguous():
+    assert override.decide(["put"], ["PUT"], REJECT) == Override("PUT", "field")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "DELETE"])
+def test_only_post_is_looked_at(method):
+    given = environ(b"_method=DELETE", method=method)
+    assert override.apply(given, POLICY) is None
+    assert given["REQUEST_METHOD"] == method
+
+
+def test_what_is_applied_is_kept_in_the_environ():
+    given = environ(b"_method=DELETE&x=1")
+    assert override.apply(given, POLICY) == Override("DELETE", "field")
+    assert given["REQUEST_METHOD"] == "DELETE"
+    assert given["http_method_override.original_method"] == "POST"
+    # a second look, e.g. after a retry, changes nothing
+    assert override.apply(given, POLICY) is None
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "text/plain", None, "", "multipart/mixed", "nonsense"],
+)
+def test_nothing_is_read_of_what_is_no_form(content_type):
+    stream = Counting(b"_method=DELETE")
+    assert (
+        override.apply(environ(b"_method=DELETE", content_type, stream=stream), POLICY)
+        is None
+    )
+    assert stream.count == 0
+
+
+def test_the_query_never_counts():
+    given = environ(b"x=1", QUERY_STRING="_method=DELETE")
+    assert override.apply(given, POLICY) is None
+
+
+@pytest.mark.parametrize(
+    "body, content_type, values",
+    [
+        (b"_method=PUT", FORM, ["PUT"]),
+        (b"_method=PUT", FORM + "; charset=latin-1", ["PUT"]),
+        (b"_method=PUT", "Application/X-WWW-Form-URLEncoded", ["PUT"]),
+        (b"%5Fmethod=P%55T&a=b", FORM, ["PUT"]),
+        (b"a=1&_method=+put+", FORM, [" put "]),
+        (b"_method=PUT&_method=DELETE", FORM, ["PUT", "DELETE"]),
+        (b"_METHOD=PUT&_method", FORM, [""]),
+        (b"_method=%BF", FORM, []),
+        (b"_method=P%zz", FORM, ["P%zz"]),
+        (part("_method", "PUT") + b"--B--", MULTIPART, ["PUT"]),
+        (
+            part("_method", "PUT") + b"--B--",
+            'multipart/form-data; boundary="B"',
+            ["PUT"],
+        ),
+        (part("a", "1") + part("_method", "PUT") + b"--B--", MULTIPART, ["PUT"]),
+        (part("_method", "PUT", '; filename="x"') + b"--B--", MULTIPART, []),
+        (part("_method", "PUT", "; filename*=x") + b"--B--", MULTIPART, []),
+        (b'--B\r\ncontent-disposition: form-data; name="_method"\r\n', MULTIPART, []),
+        (part("_method", "PUT") + b"--B--", "multipart/form-data", []),
+        (b"--B\r\nX: y\r\n\r\nPUT\r\n--B--", MULTIPART, []),
+        (
+            b"--B\r\nContent-Disposition: form-data; x=y\r\n\r\nPUT\r\n--B--",
+            MULTIPART,
+            [],
+        ),
+        (part("_method", "\xff") + b"--B--", MULTIPART, []),
+        (b"preamble\r\n" + part("_method", "PUT") + b"--B--", MULTIPART, ["PUT"]),
+    ],
+)
+def test_fields_of_forms(body, content_type, values):
+    assert override.form_values(content_type, body, True, b"_method") == values
+
+
+def test_a_value_that_the_prefix_cuts_off_does_not_count():
+    assert override.form_values(FORM, b"a=1&_method=PUTX", False, b"_method") == []
+    assert override.form_values(FORM, b"_method=PUT&a", False, b"_method") == ["PUT"]
+
+
+@given(st.binary(max_size=200), st.sampled_from([FORM, MULTIPART]), st.booleans())
+def test_no_form_makes_it_raise(body, content_type, complete):
+    for value in override.form_values(content_type, body, complete, b"_method"):
+        assert value.isascii()
+
+
+@pytest.mark.parametrize("content_type", [FORM, MULTIPART])
+def test_a_huge_form_is_looked_at_up_to_the_limit(content_type):
+    first = (
+        b"_method=PUT&" if content_type == FORM else part("_method", "PUT") + b"--B\r\n"
+    )
+    body = first + b"x" * 5_000_000
+    stream = Counting(body)
+    given = environ(body, content_type, stream=stream)
+    assert override.apply(given, POLICY) == Override("PUT", "field")
+    assert stream.count == 65536
+    assert given["wsgi.input"].read() == body
+
+
+def test_a_field_after_the_limit_is_not_seen():
+    body = b"a=" + b"x" * 70_000 + b"&_method=PUT"
+    assert override.apply(environ(body), POLICY) is None
+
+
+@pytest.mark.parametrize("most", [None, 7])
+@pytest.mark.parametrize("seekable", [True, False])
+def test_the_bytes_stay_readable(seekable, most):
+    body = b"_method=PUT&title=Hello&title=x"
+    stream = None if seekable else Counting(body, most)
+    given = environ(body, stream=stream)
+    override.apply(given, POLICY)
+    request = Request(given)
+    assert request.POST.getall("title") == ["Hello", "x"]
+    assert request.body == body
+
+
+def test_a_stream_keeps_the_place_it_was_at():
+    stream = io.BytesIO(b"before_method=PUT")
+    stream.read(6)
+    given = environ(b"_method=PUT", stream=stream)
+    override.apply(given, POLICY)
+    assert stream.tell() == 6
+
+
+@pytest.mark.parametrize(
+    "more, method",
+    [
+        ({"CONTENT_LENGTH": ""}, "POST"),
+        ({"CONTENT_LENGTH": "", "wsgi.input_terminated": True}, "PUT"),
+        ({"CONTENT_LENGTH": "x"}, "POST"),
+        ({"CONTENT_LENGTH": "0"}, "POST"),
+    ],
+)
+def test_bodies_of_unknown_length_are_read_where_the_server_ends_them(more, method):
+    given = environ(b"_method=PUT", stream=Counting(b"_method=PUT"))
+    given.update(more)
+    override.apply(given, POLICY)
+    assert given["REQUEST_METHOD"] == method
+
+
+def test_other_names_and_more_targets_by_settings():
+    policy = OverridePolicy.from_settings(
+        parse_settings(
+            {
+                "restproxy.override.methods": "purge",
+                "restproxy.override.field": "do",
+                "restproxy.override.headers": "X-HTTP-Method X-Method",
+                "restproxy.override.on_invalid": "reject",
+                "restproxy.override.peek": "10",
+            }
+        )
+    )
+    assert override.apply(environ(b"do=purge"), policy) == Override("PURGE", "field")
+    given = environ(HTTP_X_METHOD="PURGE")
+    assert override.apply(given, policy) == Override("PURGE", "header")
+    assert policy.reject and policy.peek == 10
+
+
+def test_without_a_field_no_form_is_read():
+    stream = Counting(b"_method=PUT")
+    policy = OverridePolicy(field="")
+    assert override.apply(environ(b"_method=PUT", stream=stream), policy) is None
+    assert stream.count == 0
+
+
+class TestPushedBack:
+    """A stream with its first bytes put back."""
+
+    CONTENT = b"one\ntwo\nthree\nfour"
+
+    def make(self, cut):
+        rest = io.BytesIO(self.CONTENT)
+        return PushedBack(rest.read(cut), rest)
+
+    @pytest.mark.parametrize("cut", [0, 2, 4, 6, 18])
+    def test_reading(self, cut):
+        assert self.make(cut).read() == self.CONTENT
+        assert self.make(cut).read(None) == self.CONTENT
+        stream = self.make(cut)
+        assert b"".join(iter(lambda: stream.read(5), b"")) == self.CONTENT
+
+    @pytest.mark.parametrize("cut", [0, 2, 4, 6, 18])
+    def test_lines(self, cut):
+        expected = self.CONTENT.splitlines(keepends=True)
+        assert list(self.make(cut)) == expected
+        assert self.make(cut).readlines() == expected
+        stream = self.make(cut)
+        assert stream.readline() == b"one\n"
+        assert stream.read(4) in (b"two\n", b"tw")
+
+    @pytest.mark.parametrize("cut", [0, 2, 4, 18])
+    @pytest.mark.parametrize(
+        "size, line", [(0, b""), (2, b"on"), (3, b"one"), (9, b"one\n")]
+    )
+    def test_lines_of_a_limited_size(self, cut, size, line):
+        stream = self.make(cut)
+        assert stream.readline(size) == line
+        assert b"".join(stream) == self.CONTENT[len(line) :]

@@ -1,0 +1,216 @@
+"""405, 415 and OPTIONS, told from 404."""
+
+from __future__ import annotations
+
+import pytest
+import webtest
+from pyramid.config import Configurator
+from pyramid.httpexceptions import HTTPMethodNotAllowed, HTTPNotFound
+from pyramid.response import Response
+from zope.interface import Interface
+
+
+def ok(request):
+    return Response("ok")
+
+
+def app(configure, settings=None):
+    with Configurator(settings=settings or {}) as config:
+        config.include("pyramid_restproxy")
+        configure(config)
+        return webtest.TestApp(config.make_wsgi_app())
+
+
+def route(*views, pattern="/r", **options):
+    def configure(config):
+        config.add_route("r", pattern, **options)
+        for view in views:
+            config.add_view(**{"view": ok, "route_name": "r", **view})
+
+    return configure
+
+
+def test_allow_lists_all_views_in_order():
+    testapp = app(route({"allowed_methods": "DELETE"}, {"allowed_methods": "GET"}))
+    refused = testapp.post("/r", status=405)
+    assert refused.headers["Allow"] == "GET, HEAD, DELETE, OPTIONS"
+    assert refused.json["allow"] == ["GET", "HEAD", "DELETE", "OPTIONS"]
+
+
+def test_pyramids_own_method_predicate_is_understood():
+    testapp = app(route({"request_method": "GET"}))
+    assert testapp.put("/r", status=405).headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_routes_restricted_by_method_themselves():
+    def configure(config):
+        for name, method in (("a", "GET"), ("b", "POST")):
+            config.add_route(name, "/r", request_method=method)
+            config.add_view(ok, route_name=name)
+
+    testapp = app(configure)
+    assert testapp.post("/r").text == "ok"
+    assert (
+        testapp.delete("/r", status=405).headers["Allow"] == "GET, HEAD, POST, OPTIONS"
+    )
+    assert testapp.options("/r").headers["Allow"] == "GET, HEAD, POST, OPTIONS"
+    assert testapp.delete("/other", status=404)
+
+
+def test_a_route_that_fails_for_another_reason_is_404():
+    testapp = app(route({}, request_method="GET", header="X-Wanted"))
+    assert testapp.delete("/r", status=404)
+    headers = {"X-Wanted": "1"}
+    assert testapp.delete("/r", headers=headers, status=405)
+
+
+def test_the_error_of_a_restricted_route_follows_the_extension():
+    def configure(config):
+        config.add_route("r", "/r", request_method="GET")
+        config.add_view(
+            lambda request: {},
+            route_name="r",
+            renderer="negotiated",
+            allowed_methods="GET",
+        )
+
+    refused = app(configure).delete("/r.xml", status=405)
+    assert refused.content_type == "application/problem+xml"
+
+
+def test_a_right_method_and_another_wrong_predicate_is_404():
+    testapp = app(route({"allowed_methods": "GET", "request_param": "x"}))
+    assert testapp.get("/r", status=404)
+    assert testapp.post("/r", status=405)
+    assert testapp.get("/r?x").text == "ok"
+
+
+def test_views_for_other_extensions_do_not_count():
+    testapp = app(
+        route(
+            {"allowed_methods": "GET", "extension": ".rss"},
+            {"allowed_methods": ("GET", "POST"), "extension": ""},
+        )
+    )
+    assert testapp.post("/r.rss", status=405).headers["Allow"] == "GET, HEAD, OPTIONS"
+    assert testapp.put("/r", status=405).headers["Allow"] == "GET, HEAD, POST, OPTIONS"
+
+
+def test_views_for_other_contexts_do_not_count():
+    class IThing(Interface):
+        pass
+
+    testapp = app(
+        route({"allowed_methods": "GET"}, {"allowed_methods": "PUT", "context": IThing})
+    )
+    assert testapp.put("/r", status=405).headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_options_of_the_applications_own_wins():
+    testapp = app(route({"allowed_methods": "GET"}, {"allowed_methods": "OPTIONS"}))
+    assert testapp.options("/r").text == "ok"
+
+
+def test_options_tells_what_bodies_are_taken():
+    testapp = app(
+        route(
+            {"allowed_methods": "POST", "request_content_types": ("a/b", "c/d")},
+            {"allowed_methods": "PATCH", "request_content_types": "e/f"},
+        )
+    )
+    answer = testapp.options("/r")
+    assert answer.headers["Accept-Post"] == "a/b, c/d"
+    assert answer.headers["Accept-Patch"] == "e/f"
+    assert answer.headers["Content-Length"] == "0"
+
+
+def test_automatic_options_can_be_switched_off():
+    testapp = app(
+        route({"allowed_methods": "GET"}), {"restproxy.automatic_options": "no"}
+    )
+    assert testapp.options("/r", status=405).headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    "method, field", [("POST", "Accept"), ("PATCH", "Accept-Patch")]
+)
+def test_415_tells_what_is_taken(method, field):
+    testapp = app(
+        route(
+            {"allowed_methods": method, "request_content_types": "a/b"},
+            {"allowed_methods": method, "request_content_types": "c/d"},
+        )
+    )
+    refused = testapp.request(
+        "/r", method=method, body=b"x", headers={"Content-Type": "text/csv"}, status=415
+    )
+    assert refused.headers[field] == "a/b, c/d"
+    assert refused.json["accept"] == ["a/b", "c/d"]
+
+
+def test_another_failing_predicate_makes_it_404_not_415():
+    testapp = app(
+        route(
+            {
+                "allowed_methods": "POST",
+                "request_content_types": "a/b",
+                "request_param": "x",
+            }
+        )
+    )
+    assert testapp.post("/r", b"x", {"Content-Type": "text/csv"}, status=404)
+    assert testapp.post("/r?x", b"x", {"Content-Type": "text/csv"}, status=415)
+
+
+def test_405_comes_before_415_and_406_and_403():
+    testapp = app(
+        route(
+            {
+                "view": lambda request: {},
+                "allowed_methods": "POST",
+                "request_content_types": "a/b",
+                "renderer": "negotiated",
+                "permission": "p",
+            }
+        )
+    )
+    headers = {"Content-Type": "text/csv", "Accept": "image/png"}
+    assert testapp.put("/r", b"x", headers, status=405)
+    assert testapp.post("/r", b"x", headers, status=415)
+    assert testapp.post("/r", b"x", {**headers, "Content-Type": "a/b"}, status=406)
+
+
+def test_exception_views_of_the_application_come_first():
+    def configure(config):
+        route({"allowed_methods": "GET"})(config)
+        config.add_exception_view(
+            lambda error, request: Response(f"own {request.method}", status=405),
+            context=HTTPMethodNotAllowed,
+        )
+        config.add_notfound_view(lambda request: Response("lost", status=404))
+
+    testapp = app(configure)
+    assert testapp.put("/r", status=405).text == "own PUT"
+    assert testapp.get("/nope", status=404).text == "lost"
+
+
+def test_append_slash_still_works():
+    def configure(config):
+        route({"allowed_methods": "GET"}, pattern="/r/")(config)
+        config.add_notfound_view(lambda request: HTTPNotFound(), append_slash=True)
+
+    assert app(configure).get("/r", status=307).location.endswith("/r/")
+
+
+def test_the_reason_is_in_the_decision():
+    seen = []
+
+    def configure(config):
+        route({"allowed_methods": "GET"})(config)
+        config.add_exception_view(
+            lambda error, request: seen.append(request.rest.decision) or error,
+            context=HTTPMethodNotAllowed,
+        )
+
+    app(configure).put("/r", status=405)
+    assert (seen[0].refusal, seen[0].route) == ("method not allowed", "r")

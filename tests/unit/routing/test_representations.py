@@ -1,0 +1,325 @@
+"""Representations: directive, options, negotiated views, alternates."""
+
+from __future__ import annotations
+
+import pytest
+import webtest
+from pyramid.config import Configurator
+from pyramid.exceptions import (
+    ConfigurationConflictError,
+    ConfigurationError,
+    ConfigurationExecutionError,
+)
+from pyramid.httpexceptions import HTTPConflict, HTTPSeeOther
+from pyramid.renderers import render
+from pyramid.response import Response
+
+from pyramid_restproxy.exceptions import MissingExtra
+from pyramid_restproxy.routing.representations import representations_of
+
+GET = {"allowed_methods": "GET", "renderer": "negotiated"}
+
+
+def show(request):
+    return {"chosen": request.rest.representation.name}
+
+
+def app(configure=None, settings=None, view=show, options=None, **route):
+    config = Configurator(settings=settings or {})
+    config.include("pyramid_jinja2")
+    config.include("pyramid_restproxy")
+    config.add_route("r", "/r", **route)
+    if configure:
+        configure(config)
+    config.add_view(view, route_name="r", **{**GET, **(options or {})})
+    return webtest.TestApp(config.make_wsgi_app())
+
+
+def accept(value):
+    return {"Accept": value}
+
+
+def test_without_a_template_html_is_left_out():
+    answer = app().get("/r")
+    assert answer.content_type == "application/json"
+    assert answer.headers["Vary"] == "Accept"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_template_makes_html_and_the_view_may_name_more():
+    options = {"template": "tests:vectors/page.jinja2"}
+    testapp = app(options=options)
+    assert "<p>html</p>" in testapp.get("/r")
+    assert "X-Content-Type-Options" not in testapp.get("/r").headers
+    named = app(options={**options, "representations": ("csv", "pdf")})
+    assert named.get("/r").content_type == "text/csv"
+    pdf = named.get("/r.pdf")
+    assert pdf.content_type == "application/pdf" and pdf.body.startswith(b"%PDF-")
+
+
+def test_the_list_of_the_application_is_a_setting():
+    testapp = app(settings={"restproxy.representations": "yaml json"})
+    assert testapp.get("/r").content_type == "application/yaml"
+    assert testapp.get("/r.xml", status=404)
+
+
+def test_one_representation_may_be_named_alone():
+    assert (
+        app(options={"representations": "xml"}).get("/r").content_type
+        == "application/xml"
+    )
+
+
+def test_a_new_representation():
+    def configure(config):
+        config.add_representation(
+            "hal",
+            "application/hal+json",
+            extension=".hal",
+            aliases=["application/vnd.acme+json"],
+            renderer="json",
+        )
+
+    testapp = app(configure, options={"representations": ("hal", "xml")})
+    assert testapp.get("/r").content_type == "application/hal+json"
+    assert testapp.get("/r.hal").json == {"chosen": "hal"}
+    alias = testapp.get("/r", headers=accept("application/vnd.acme+json"))
+    assert alias.content_type == "application/vnd.acme+json"
+    assert testapp.get("/r", headers=accept("application/*+json")).json
+
+
+def test_the_same_name_replaces_a_built_in_one():
+    def configure(config):
+        config.add_representation("json", "application/vnd.own", renderer="rest_json")
+
+    assert app(configure).get("/r").content_type == "application/vnd.own"
+
+
+def test_introspectable_and_conflict():
+    config = Configurator()
+    config.include("pyramid_restproxy")
+    config.add_representation("hal", "application/hal+json", extension=(".hal",))
+    config.commit()
+    found = config.introspector.get("restproxy representations", "hal")
+    assert found.title == "hal (application/hal+json)"
+    assert (found["extensions"], found["renderer"]) == ((".hal",), "hal")
+    assert "hal" in representations_of(config.registry)
+    config.add_representation("twice", "a/b")
+    config.add_representation("twice", "a/c")
+    with pytest.raises(ConfigurationConflictError):
+        config.commit()
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        ({"name": "no good"}, "expected a name"),
+        ({"name": 7}, "expected a name"),
+        ({"media_type": "json"}, "not a media type"),
+        ({"media_type": 7}, "not a media type"),
+        ({"media_type": "application/*"}, "not a media type"),
+        ({"extension": "json"}, "extension="),
+        ({"aliases": "a/b"}, "expected media types"),
+        ({"aliases": ["x"]}, "not a media type"),
+    ],
+)
+def test_what_is_no_representation(arguments, says):
+    config = Configurator()
+    config.include("pyramid_restproxy")
+    with pytest.raises(ConfigurationError, match=says):
+        config.add_representation(**{"name": "x", "media_type": "a/b", **arguments})
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        (
+            {"representations": ("nope",)},
+            "there is no representation 'nope'. There are: html",
+        ),
+        ({"representations": ("html",)}, "has no template="),
+        ({"representations": ()}, "offers no representation"),
+        ({"template": 7}, "template=7"),
+        ({"renderer": "json", "template": "x.jinja2"}, "template= is for views"),
+        ({"renderer": "json", "representations": ("json",)}, "representations= is for"),
+        ({"representations": ("lost",)}, "there is no renderer 'lost'"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_at_start_up(options, says):
+    def configure(config):
+        config.add_representation("lost", "a/b")
+
+    with pytest.raises((ConfigurationError, ConfigurationExecutionError), match=says):
+        app(configure, options=options)
+
+
+def test_a_missing_extra_is_named_at_start_up(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(ConfigurationExecutionError) as caught:
+        app(options={"representations": ("yaml",)})
+    assert "pyramid_restproxy[yaml]" in str(caught.value)
+    assert isinstance(caught.value.__cause__ or caught.value.evalue, MissingExtra)
+
+
+def test_406_lists_what_there_is_and_the_view_does_not_run():
+    calls = []
+
+    def view(request):
+        calls.append(1)
+
+    testapp = app(view=view)
+    refused = testapp.get("/r?x=1", headers=accept("image/png"), status=406)
+    assert refused.json["available"] == [
+        {"type": "application/json", "href": "/r.json?x=1"},
+        {"type": "application/xml", "href": "/r.xml?x=1"},
+    ]
+    page = testapp.get("/r", headers=accept("text/html"), status=406)
+    assert '<a href="/r.json">application/json</a>' in page.text
+    assert calls == []
+
+
+def test_fallback():
+    testapp = app(settings={"restproxy.not_acceptable": "fallback"})
+    assert testapp.get("/r", headers=accept("image/png")).json
+
+
+def test_a_format_parameter_where_it_is_switched_on():
+    testapp = app(settings={"restproxy.format_parameter": "format"})
+    answer = testapp.get("/r?format=xml", headers=accept("application/json"))
+    assert answer.content_type == "application/xml"
+    assert "Vary" not in answer.headers
+    assert testapp.get("/r?format=nope", status=406)
+    assert testapp.get("/r?format=%ff", status=400)
+    assert app().get("/r?format=xml").content_type == "application/json"
+
+
+def test_a_route_without_accept():
+    answer = app(accept_negotiation=False).get("/r", headers=accept("application/xml"))
+    assert answer.content_type == "application/json"
+    assert "Vary" not in answer.headers
+
+
+def test_alternates():
+    testapp = app(settings={"restproxy.advertise_alternates": "true"})
+    answer = testapp.get("/r?x=1", headers=accept("application/xml"))
+    assert answer.headers["Content-Location"] == "/r.xml?x=1"
+    assert answer.headers.getall("Link") == [
+        '</r.json?x=1>; rel="alternate"; type="application/json"'
+    ]
+
+
+def test_no_alternates_for_what_has_no_url_and_for_writes():
+    def configure(config):
+        config.add_route("slash", "/s/")
+        config.add_view(show, route_name="slash", **GET)
+        config.add_route("write", "/w")
+        config.add_view(
+            show, route_name="write", allowed_methods="POST", renderer="negotiated"
+        )
+
+    testapp = app(configure, {"restproxy.advertise_alternates": "true"})
+    for answer in (testapp.get("/s/"), testapp.post("/w")):
+        assert "Content-Location" not in answer.headers and "Link" not in answer.headers
+
+
+def test_a_response_of_the_views_own_gets_vary_too():
+    testapp = app(view=lambda request: HTTPSeeOther("/x"))
+    assert testapp.get("/r").headers["Vary"] == "Accept"
+
+
+def test_vary_is_merged():
+    def view(request):
+        request.response.headers["vary"] = "Cookie, accept"
+        return {}
+
+    assert app(view=view).get("/r").headers.getall("Vary") == ["Cookie, accept"]
+
+
+def test_a_view_that_says_nothing_is_204():
+    answer = app(view=lambda request: None).get("/r", status=204)
+    assert "Content-Type" not in answer.headers
+    assert "Content-Length" not in answer.headers
+
+
+def test_a_status_of_the_views_own_stays():
+    def view(request):
+        request.response.status_int = 202
+
+    assert app(view=view).get("/r").status_int == 202
+
+
+def test_a_content_type_of_the_views_own_stays():
+    def view(request):
+        request.response.content_type = "application/vnd.own+json"
+        return {}
+
+    assert app(view=view).get("/r").content_type == "application/vnd.own+json"
+
+
+def test_an_exception_view_never_becomes_406():
+    def conflict(error, request):
+        request.response.status_int = 409
+        return {"chosen": request.rest.representation.name}
+
+    def view(request):
+        raise HTTPConflict
+
+    def configure(config):
+        config.add_exception_view(conflict, context=HTTPConflict, renderer="negotiated")
+
+    testapp = app(configure, view=view)
+    assert testapp.get("/r.xml", status=409).content_type == "application/xml"
+    answer = testapp.get("/r", headers=accept("application/*"), status=409)
+    assert answer.json == {"chosen": "json"} and answer.headers["Vary"] == "Accept"
+
+
+def test_a_permission_is_asked_after_the_representation():
+    def configure(config):
+        from tests.vectors.rest_app import DenyAll
+
+        config.set_security_policy(DenyAll())
+
+    testapp = app(configure, options={"permission": "see"})
+    assert testapp.get("/r", headers=accept("image/png"), status=406)
+    assert testapp.get("/r", status=403)
+
+
+def test_the_renderer_is_for_views():
+    config = Configurator()
+    config.include("pyramid_restproxy")
+    config.commit()
+    config.begin()
+    request = type("Request", (), {})()
+    request.registry, request.environ = config.registry, {}
+    with pytest.raises(ValueError, match="is for views"):
+        render("negotiated", {}, request)
+    config.end()
+
+
+def test_views_found_by_traversal_are_negotiated_too():
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_view(show, name="t", **GET)
+        testapp = webtest.TestApp(config.make_wsgi_app())
+    assert (
+        testapp.get("/t", headers=accept("application/xml")).content_type
+        == "application/xml"
+    )
+    assert testapp.delete("/t", status=405).headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_pyramids_own_renderers_work_beside():
+    def configure(config):
+        config.add_route("s", "/s")
+        config.add_view(lambda r: "text", route_name="s", renderer="string")
+        config.add_route("j", "/j")
+        config.add_view(lambda r: {"a": 1}, route_name="j", renderer="json")
+        config.add_route("o", "/o")
+        config.add_view(lambda r: Response("own"), route_name="o")
+
+    testapp = app(configure)
+    assert testapp.get("/s").text == "text"
+    assert testapp.get("/j").json == {"a": 1}
+    assert "Vary" not in testapp.get("/o").headers

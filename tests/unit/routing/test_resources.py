@@ -1,0 +1,152 @@
+"""RESTful resources."""
+
+from __future__ import annotations
+
+import pytest
+import webtest
+from pyramid.config import Configurator
+from pyramid.exceptions import ConfigurationConflictError, ConfigurationError
+
+
+class Posts:
+    def __init__(self, request):
+        self.request = request
+
+    def answer(self):
+        return {
+            "action": self.request.matched_route.name,
+            "method": self.request.method,
+        }
+
+    index = create = show = replace = update = answer
+
+    def new(self):
+        return {}
+
+    edit = new
+
+    def delete(self):
+        return None
+
+
+class ReadOnly:
+    def __init__(self, context, request):
+        self.context = context
+
+    def show(self):
+        return {"context": self.context}
+
+
+def make(*arguments, **options):
+    config = Configurator()
+    config.include("pyramid_jinja2")
+    config.include("pyramid_restproxy")
+    config.add_rest_resource(*arguments, **options)
+    config.commit()
+    return config, webtest.TestApp(config.make_wsgi_app())
+
+
+@pytest.fixture(scope="module")
+def posts():
+    template = "tests:vectors/page.jinja2"
+    return make("posts", "/posts", Posts, template=template)[1]
+
+
+JSON = {"Accept": "application/json"}
+
+
+@pytest.mark.parametrize(
+    "method, path, name",
+    [
+        ("GET", "/posts", "posts"),
+        ("POST", "/posts", "posts"),
+        ("GET", "/posts/1", "posts.item"),
+        ("PUT", "/posts/1", "posts.item"),
+        ("PATCH", "/posts/1", "posts.item"),
+    ],
+)
+def test_every_action(posts, method, path, name):
+    answer = posts.request(path, method=method, headers=JSON)
+    assert answer.json == {"action": name, "method": method}
+
+
+def test_new_and_edit_are_pages(posts):
+    for path in ("/posts/new", "/posts/1/edit"):
+        assert "<p>html</p>" in posts.get(path)
+        assert posts.get(path, headers=JSON, status=406)
+
+
+def test_delete_says_nothing(posts):
+    assert posts.delete("/posts/1", status=204).body == b""
+
+
+def test_what_is_not_there(posts):
+    assert (
+        posts.put("/posts", status=405).headers["Allow"] == "GET, HEAD, POST, OPTIONS"
+    )
+    assert posts.get("/posts/new.json", headers=JSON).json["action"] == "posts.item"
+
+
+def test_only_what_the_class_has():
+    config, testapp = make("r", "/r/", ReadOnly, item="{name}", factory=lambda r: "ctx")
+    assert testapp.get("/r/x").json == {"context": "ctx"}
+    assert testapp.get("/r/", status=404)
+    assert testapp.delete("/r/x", status=405).headers["Allow"] == "GET, HEAD, OPTIONS"
+    found = config.introspector.get("restproxy resources", "r")
+    assert found["actions"] == ("show",)
+    assert found.title == "/r/ -> ReadOnly"
+    (route,) = config.introspector.related(found)
+    assert (route.category_name, route["name"]) == ("routes", "r.item")
+
+
+def test_options_for_one_and_for_all():
+    _, testapp = make(
+        "r",
+        "/r",
+        Posts,
+        representations=("json", "xml"),
+        views={"show": {"request_param": "x"}, "new": {"renderer": "json", "representations": None},  # noqa: E501
+               "edit": {"renderer": "json", "representations": None}},
+        header="X-All",
+    )  # fmt: skip
+    headers = {"X-All": "1"}
+    assert testapp.get("/r/1", headers=headers, status=404)
+    assert testapp.get("/r/1?x", headers=headers).json
+    assert testapp.get("/r", status=404)
+    assert testapp.get("/r.xml", headers=headers).content_type == "application/xml"
+
+
+def test_the_decorator_is_found_by_scan():
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.scan("tests.unit.routing.scanned")
+        testapp = webtest.TestApp(config.make_wsgi_app())
+    assert testapp.get("/things").json == {"things": []}
+    assert testapp.get("/things/1?x").json == {"id": "1"}
+    assert testapp.get("/things/1", status=404)
+
+
+def test_the_same_resource_twice_is_a_conflict():
+    config = Configurator()
+    config.include("pyramid_restproxy")
+    config.add_rest_resource("r", "/r", ReadOnly)
+    config.add_rest_resource("r", "/r", ReadOnly)
+    with pytest.raises(ConfigurationConflictError):
+        config.commit()
+
+
+@pytest.mark.parametrize(
+    "arguments, options, says",
+    [
+        (("", "/r", Posts), {}, "expected name and pattern"),
+        (("r", None, Posts), {}, "expected name and pattern"),
+        (("r", "/r", Posts(None)), {}, "is not a class"),
+        (("r", "/r", object), {}, "has none of the methods index"),
+        (("r", "/r", Posts), {"views": {"list": {}}}, "names list; there are index"),
+    ],
+)
+def test_what_is_no_resource(arguments, options, says):
+    config = Configurator()
+    config.include("pyramid_restproxy")
+    with pytest.raises(ConfigurationError, match=says):
+        config.add_rest_resource(*arguments, **options)

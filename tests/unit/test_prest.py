@@ -1,0 +1,116 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import pytest
+from pyramid.config import Configurator
+from pyramid.response import Response
+
+from pyramid_restproxy import prest
+
+closed = []
+
+
+def show(request):
+    raise AssertionError("the view must not run")
+
+
+def factory(request):
+    request.add_finished_callback(lambda request: closed.append(request.path))
+    assert request.helper() == "help"  # request methods are there
+    return object()
+
+
+class Posts:
+    def __init__(self, request):
+        raise AssertionError("the view must not run")
+
+    def index(self):
+        raise AssertionError
+
+
+def main(global_config, **settings):
+    with Configurator(settings=settings) as config:
+        config.include("pyramid_restproxy")
+        config.add_request_method(lambda request: "help", "helper")
+        config.add_rest_resource("posts", "/posts", Posts)
+        config.add_route("post", "/posts/{id}", factory=factory)
+        for method in ("GET", "DELETE"):
+            config.add_view(
+                show, route_name="post", allowed_methods=method, renderer="negotiated"
+            )
+        config.add_route("plain", "/plain")
+        config.add_view(lambda request: Response(""), route_name="plain")
+        config.add_backend("users", "http://127.0.0.1:1")
+        config.add_proxy_route("users", "/api/*path", "users")
+        return config.make_wsgi_app()
+
+
+@pytest.fixture
+def ini(tmp_path):
+    path = tmp_path / "app.ini"
+    path.write_text(
+        "[app:main]\nuse = call:tests.unit.test_prest:main\n"
+        "[loggers]\nkeys = root\n[handlers]\nkeys =\n[formatters]\nkeys =\n"
+        "[logger_root]\nhandlers =\n"
+    )
+    return str(path)
+
+
+def run(capsys, *words):
+    status = prest.main(words)
+    return status, capsys.readouterr().out
+
+
+def test_routes(ini, capsys):
+    status, out = run(capsys, "routes", ini)
+    rows = [line.split() for line in out.splitlines()]
+    assert status == 0
+    assert ["posts", "/posts", "GET,HEAD", "json,xml", "Posts.index"] in rows
+    assert ["post", "/posts/{id}", "DELETE", "json,xml", "show"] in rows
+    assert rows[5][:3] == ["plain", "/plain", "*"]
+    assert "-> users" in out
+    assert ["xml", "application/xml", ".xml", "text/xml"] in rows
+
+
+def test_explain(ini, capsys):
+    accept = "Accept: text/*;q=0.5, application/xml"
+    status, out = run(capsys, "explain", ini, "GET", "/posts/1.json", "-H", accept)
+    assert status == 0
+    assert "route           post" in out and "matchdict       {'id': '1'}" in out
+    assert "extension       .json" in out
+    assert "offer         application/json  q=0  (no match)" in out
+    assert "offer         application/xml  q=1  (3)" in out
+    assert "representation  application/json, by extension" in out
+    assert closed == ["/posts/1.json"]
+
+
+def test_an_override_is_explained(ini, capsys):
+    status, out = run(
+        capsys, "explain", ini, "POST", "/posts/1", "-d", "_method=DELETE"
+    )
+    assert status == 0
+    assert "method          DELETE (POST overridden by field)" in out
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (("PUT", "/posts/1"), "method not allowed"),
+        (("GET", "/posts/1", "-H", "Accept: image/png"), "not acceptable"),
+        (("GET", "/nope"), "no route"),
+    ],
+)
+def test_a_refusal_is_the_exit_status(ini, capsys, words, says):
+    status, out = run(capsys, "explain", ini, *words)
+    assert status == 1
+    assert f"refusal         {says}" in out
+
+
+def test_options_that_are_answered_are_no_refusal(ini, capsys):
+    assert run(capsys, "explain", ini, "OPTIONS", "/posts")[0] == 0
+
+
+def test_a_command_is_needed(capsys):
+    with pytest.raises(SystemExit):
+        prest.main([])
