@@ -86,5 +86,11 @@ def set_content_type(response: Response, content_type: str) -> None:
 
     :param content_type: the whole value, parameters included.
     """
-    if response.content_type == response.default_content_type:
-        response.headers["Content-Type"] = content_type
+    # The list itself: WebOb's views of it cost as much as a small rendering.
+    headers = response.headerlist
+    for place, (name, value) in enumerate(headers):
+        if name.lower() == "content-type":
+            if value.startswith(response.default_content_type):
+                headers[place] = (name, content_type)
+            return
+    headers.append(("Content-Type", content_type))

@@ -44,7 +44,14 @@ class JsonFactory(RendererFactory):
     ) -> bytes:
         """Write a value by the serializer of the application's ``json`` renderer."""
         json = json_renderer(registry) or _STANDARD
-        default = Plain(registry, request).default
+        plain: Plain | None = None
+
+        def default(unknown: Any) -> Any:
+            nonlocal plain
+            if plain is None:  # most values have nothing that needs it
+                plain = Plain(registry, request)
+            return plain.default(unknown)
+
         try:
             return _as_bytes(json.serializer(value, default=default, **json.kw))
         except RecursionError:

@@ -148,6 +148,8 @@ def peek_fields(environ: MutableMapping[str, Any], policy: OverridePolicy) -> li
         return []
     prefix, complete = _peek(environ, policy.peek)
     name = policy.field.encode("utf-8")
+    if name not in prefix and b"%" not in prefix:
+        return []  # most forms: nothing to take apart
     return form_values(content_type, prefix, complete, name)
 
 
@@ -178,7 +180,8 @@ def _body_length(environ: MutableMapping[str, Any]) -> int | None:
     """Return the length in bytes; 0 for none to read, None for unknown but ended."""
     value = environ.get("CONTENT_LENGTH")
     if value:
-        return int(value) if re.fullmatch(r"[0-9]{1,18}", value) else 0
+        fits = value.isascii() and value.isdigit() and len(value) < 19
+        return int(value) if fits else 0
     return None if environ.get("wsgi.input_terminated") else 0
 
 

@@ -26,6 +26,7 @@ from pyramid_restproxy.exceptions import NotAcceptable
 from pyramid_restproxy.interfaces import IRepresentations, Representation
 from pyramid_restproxy.negotiation import add_vary
 from pyramid_restproxy.renderers import BUILTIN
+from pyramid_restproxy.renderers.base import set_content_type
 from pyramid_restproxy.routing.catalogue import catalogue_of, row_of
 from pyramid_restproxy.routing.offers import Choice, Offers, choose
 from pyramid_restproxy.routing.predicates import Extension
@@ -393,8 +394,6 @@ def _no_content(response: Response) -> tuple[()]:
 
 def _set_type(response: Response, choice: Choice) -> None:
     """Set Content-Type, where the view has not set one of its own."""
-    headers = response.headers
-    if headers.get("Content-Type", "").startswith("text/html"):
-        headers["Content-Type"] = choice.content_type
+    set_content_type(response, choice.content_type)
     if choice.representation.name != "html":
-        headers["X-Content-Type-Options"] = "nosniff"
+        response.headerlist.append(("X-Content-Type-Options", "nosniff"))
