@@ -2,8 +2,8 @@
 
 One process, no server: the WSGI application is called with a ready environ. Each
 case is measured on a plain Pyramid application and on the same one with
-pyramid_restproxy.routing, in turn, many times; the figures are medians of the rounds, so
-that a slow moment of the machine counts little. Prints added microseconds and the
+pyramid_restproxy.routing, in turn, many times; the figures are medians of the rounds,
+so that a slow moment of the machine counts little. Prints added microseconds and the
 ratio; the goal is less than 25 us added. Also prints what including the package
 adds to start-up (the whole package, its modules compiled before).
 """

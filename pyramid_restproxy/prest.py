@@ -98,7 +98,7 @@ def _methods(views: Iterable[ViewRow]) -> str:
 def _view_cells(row: ViewRow) -> tuple[str, str, str]:
     methods = _methods([row]) if row.says_method else "*"
     offered = ",".join(r.name for r in row.offers.representations) if row.offers else ""
-    name = getattr(row.view, "__qualname__", None) or repr(row.view)
+    name = getattr(row.view, "__qualname__", None) or type(row.view).__qualname__
     return methods, offered, f"{name}.{row.attr}" if row.attr else name
 
 

@@ -187,7 +187,7 @@ class RoutePolicy:
     :ivar response_transforms: run on the answer's head, in order.
     :ivar rewrite_location: whether Location leads back through the gateway.
     :ivar max_request_body: bytes, None for no limit.
-    :ivar forwarded: whether to send Forwarded (RFC 7239) besides the X-Forwarded fields.
+    :ivar forwarded: whether to send Forwarded (RFC 7239) besides X-Forwarded fields.
     :ivar by: this gateway's name in Forwarded.
     """
 

@@ -179,7 +179,7 @@ def add_proxy_route(
     :param response_transforms: ``(call, answer) -> None``, in order.
     :param rewrite_location: whether Location leads back through the gateway.
     :param max_request_body: bytes; more is 413.
-    :param forwarded: whether to send ``Forwarded`` (RFC 7239) besides the X-Forwarded fields.
+    :param forwarded: whether to send ``Forwarded`` (RFC 7239) too.
     :param by: this gateway's name in ``Forwarded``, e.g. ``_gateway``.
     :param options: route predicates and ``factory`` go to the route, all else
         (``permission``, ``require_csrf``, ...) to its view.

@@ -7,6 +7,8 @@ The renderer then writes what was chosen. The choice itself is ``offers``.
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -22,7 +24,7 @@ from pyramid.response import Response
 from pyramid.traversal import PATH_SAFE
 from webob.acceptparse import Accept
 
-from pyramid_restproxy.exceptions import NotAcceptable
+from pyramid_restproxy.exceptions import MissingExtra, NotAcceptable
 from pyramid_restproxy.interfaces import IRepresentations, Representation
 from pyramid_restproxy.negotiation import add_vary
 from pyramid_restproxy.renderers import BUILTIN
@@ -153,6 +155,8 @@ def offers_of(info: IViewDeriverInfo) -> Offers | None:
     template = info.options.get("template")
     if template is not None and not isinstance(template, str):
         raise ConfigurationError(f"template={template!r}: expected a template's name")
+    if template:
+        _require_template(info, template)
     found = _named_representations(info, bool(template))
     for each in found:
         _require_renderer(info.registry, each, info)
@@ -205,6 +209,20 @@ def _known(known: dict[str, Representation], name: Any, where: str) -> Represent
             f"There are: {', '.join(known)}"
         )
     return known[name]
+
+
+def _require_template(info: IViewDeriverInfo, template: str) -> None:
+    """Check at start-up that the template's language is there."""
+    language = os.path.splitext(template)[1]
+    if info.registry.queryUtility(IRendererFactory, name=language) is not None:
+        return
+    if language == ".jinja2" and importlib.util.find_spec("pyramid_jinja2") is None:
+        raise MissingExtra("jinja2", "pyramid_jinja2", f"template={template!r}")
+    hint = ": config.include('pyramid_jinja2')" if language == ".jinja2" else ""
+    raise ConfigurationError(
+        f"{_describe(info)} has template={template!r}, and no renderer is registered "
+        f"for {language!r}{hint}"
+    )
 
 
 def _require_renderer(

@@ -163,6 +163,24 @@ def test_a_missing_extra_is_named_at_start_up(monkeypatch):
     assert isinstance(caught.value.__cause__ or caught.value.evalue, MissingExtra)
 
 
+def test_a_template_whose_language_is_not_there(monkeypatch):
+    with pytest.raises(ConfigurationExecutionError, match="registered for '.mako'"):
+        app(options={"template": "x.mako"})
+
+    def start():
+        config = Configurator()
+        config.include("pyramid_restproxy")
+        config.add_route("r", "/r")
+        config.add_view(show, route_name="r", template="x.jinja2", **GET)
+        config.commit()
+
+    with pytest.raises(ConfigurationExecutionError, match="config.include"):
+        start()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigurationExecutionError, match=r"restproxy\[jinja2\]"):
+        start()
+
+
 def test_406_lists_what_there_is_and_the_view_does_not_run():
     calls = []
 
