@@ -56,7 +56,7 @@ http {{
 """
 
 
-# -- the subjects, each run as ``python -m bench.forwarding serve NAME PORT BACKEND`` -----
+# -- the subjects: ``python -m bench.forwarding serve NAME PORT BACKEND`` -------
 
 
 def plain_app(backend: str) -> Any:
@@ -124,7 +124,11 @@ def revproxy_app(backend: str) -> Any:
     from django.conf import settings
 
     settings.configure(
-        ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, MIDDLEWARE=[], SECRET_KEY="bench"
+        ALLOWED_HOSTS=["*"],
+        ROOT_URLCONF=__name__,
+        MIDDLEWARE=[],
+        SECRET_KEY="bench",
+        REVPROXY={"QUOTE_SPACES_AS_PLUS": True},
     )
     import django
     from django.core.wsgi import get_wsgi_application
@@ -199,7 +203,8 @@ def nginx(folder: str, name: str, port: int, locations: str, upstream: str = "")
 def subjects(stack: ExitStack, folder: str) -> dict[str, tuple[int, int]]:
     """Start the backend and all subjects; give port and pid of each."""
     backend = free_port()
-    small = f"location = /small {{ default_type application/json; return 200 '{SMALL.decode()}'; }}"
+    answer = f"default_type application/json; return 200 '{SMALL.decode()}';"
+    small = f"location = /small {{ {answer} }}"
     conf = nginx(folder, "backend", backend, small)
     stack.enter_context(process(["nginx", "-c", conf], backend))
     found = {}
@@ -218,7 +223,10 @@ def subjects(stack: ExitStack, folder: str) -> dict[str, tuple[int, int]]:
         'proxy_set_header Connection ""; }'
     )
     conf = nginx(folder, "front", port, location, upstream)
-    found["nginx proxy_pass"] = port, stack.enter_context(process(["nginx", "-c", conf], port)).pid
+    found["nginx proxy_pass"] = (
+        port,
+        stack.enter_context(process(["nginx", "-c", conf], port)).pid,
+    )
     return found
 
 
@@ -240,7 +248,9 @@ def family(pid: int) -> list[int]:
 def cpu_seconds(pid: int) -> float:
     total = 0
     for each in family(pid):
-        fields = pathlib.Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        fields = (
+            pathlib.Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        )
         total += int(fields[11]) + int(fields[12])
     return total / TICK
 
@@ -254,12 +264,19 @@ def resident(pid: int) -> float:
     return pages * PAGE / 1024 / 1024
 
 
-def wrk(port: int, path: str, upload: int, seconds: float, folder: str) -> dict[str, float]:
+def wrk(
+    port: int, path: str, upload: int, seconds: float, folder: str
+) -> dict[str, float]:
     """Ask one subject for a while, from 8 connections."""
     script = pathlib.Path(folder, "wrk.lua")
     lines = ["done = function(s, l, r)"]
-    lines += ['io.write(string.format("RESULT %d %d %d %d %d\\n", s.requests, s.duration,']
-    lines += ["l:percentile(50), l:percentile(99), s.errors.status + s.errors.read))", "end"]
+    lines += [
+        'io.write(string.format("RESULT %d %d %d %d %d\\n", s.requests, s.duration,'
+    ]
+    lines += [
+        "l:percentile(50), l:percentile(99), s.errors.status + s.errors.read))",
+        "end",
+    ]
     if upload:
         lines.append(f'wrk.method = "POST"; wrk.body = string.rep("x", {upload})')
     script.write_text("\n".join(lines))
@@ -269,7 +286,13 @@ def wrk(port: int, path: str, upload: int, seconds: float, folder: str) -> dict[
     numbers = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", output)
     assert numbers, output
     count, duration, p50, p99, errors = map(int, numbers.groups())
-    return {"rps": count / duration * 1e6, "n": count, "p50": p50, "p99": p99, "errors": errors}
+    return {
+        "rps": count / duration * 1e6,
+        "n": count,
+        "p50": p50,
+        "p99": p99,
+        "errors": errors,
+    }
 
 
 def measure(seconds: float, rounds: int) -> list[dict[str, Any]]:
@@ -282,7 +305,7 @@ def measure(seconds: float, rounds: int) -> list[dict[str, Any]]:
         found = subjects(stack, folder)
         for case, (path, upload) in CASES.items():
             runs: dict[str, list[dict[str, float]]] = {name: [] for name in found}
-            for name, (port, _) in found.items():
+            for port, _ in found.values():
                 wrk(port, path, upload, 1, folder)  # warm up
             for _ in range(rounds):
                 for name, (port, pid) in found.items():
@@ -295,7 +318,9 @@ def measure(seconds: float, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def summary(case: str, name: str, runs: list[dict[str, float]], all_runs: Any) -> dict[str, Any]:
+def summary(
+    case: str, name: str, runs: list[dict[str, float]], all_runs: Any
+) -> dict[str, Any]:
     """Take medians; ratios pair by pair with the plain view of the same round."""
     plain = all_runs["plain Pyramid view"]
     row: dict[str, Any] = {"case": case, "subject": name}
@@ -316,10 +341,15 @@ def exchanges(count: int = 3000, rounds: int = 5) -> dict[str, float]:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         port = free_port()
-        conf = nginx(folder, "only", port, f"location / {{ return 200 '{SMALL.decode()}'; }}")
+        conf = nginx(
+            folder, "only", port, f"location / {{ return 200 '{SMALL.decode()}'; }}"
+        )
         stack.enter_context(process(["nginx", "-c", conf], port))
         request = requests.Request("GET", f"http://127.0.0.1:{port}/x").prepare()
-        adapters = {"KeepAliveAdapter": KeepAliveAdapter(), "HTTPAdapter": HTTPAdapter()}
+        adapters = {
+            "KeepAliveAdapter": KeepAliveAdapter(),
+            "HTTPAdapter": HTTPAdapter(),
+        }
         times: dict[str, list[float]] = {name: [] for name in adapters}
         for _ in range(rounds):
             for name, adapter in adapters.items():
@@ -347,15 +377,15 @@ def main() -> None:
     if missing:
         sys.exit(f"this benchmark needs {' and '.join(missing)}")
     rows, one = measure(options.seconds, options.rounds), exchanges()
-    head = f"{'':22} {'req/s':>8} {'cpu us':>8} {'p50 us':>8} {'p99 us':>8} {'MiB':>6} {'to plain':>9}"
+    head = "    req/s   cpu us   p50 us   p99 us    MiB  to plain"
     for case in CASES:
-        print(f"\n{case:22}{head[22:]}")
+        print(f"\n{case:22}{head}")
         for row in (row for row in rows if row["case"] == case):
-            print(
-                f"{row['subject']:22} {row['rps']:8.0f} {row['cpu_us']:8.0f} {row['p50']:8.0f} "
-                f"{row['p99']:8.0f} {row['rss']:6.0f} {row['to_plain']:9.2f}"
-                + (f"  ({row['errors']:.0f} errors)" if row["errors"] else "")
-            )
+            numbers = (row[key] for key in ("rps", "cpu_us", "p50", "p99"))
+            cells = " ".join(f"{number:8.0f}" for number in numbers)
+            errors = f"  ({row['errors']:.0f} errors)" if row["errors"] else ""
+            last = f"{row['rss']:6.0f} {row['to_plain']:9.2f}{errors}"
+            print(f"{row['subject']:22} {cells} {last}")
     print(
         f"\none exchange, CPU us: KeepAliveAdapter {one['KeepAliveAdapter']:.0f}, "
         f"HTTPAdapter {one['HTTPAdapter']:.0f}, ratio {one['ratio']:.2f}"

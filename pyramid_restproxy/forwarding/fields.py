@@ -76,14 +76,11 @@ def request_fields(environ: Mapping[str, Any], without: frozenset[str]) -> Field
     """Read the fields of a request that may go on.
 
     :param environ: the WSGI environ; repeated fields are joined there already.
-    :param without: further names (lower case) to leave out.
-    :returns: the fields without those of one hop, those that ``Connection`` names,
-        and those that are made anew.
+    :param without: names (lower case) to leave out; see :data:`REQUEST_OWN`.
+    :returns: the fields without these, and without those that ``Connection`` names.
     """
     named = environ.get("HTTP_CONNECTION")
-    dropped = REQUEST_OWN | without
-    if named is not None:
-        dropped = dropped | connection_named(named)
+    dropped = without if named is None else without | connection_named(named)
     found = []
     for key, value in environ.items():
         if key[:5] == "HTTP_":
@@ -99,12 +96,12 @@ def response_fields(fields: Iterable[tuple[str, str]]) -> Fields:
     """Return the fields of an answer that may go on to the client."""
     found = []
     named: frozenset[str] = frozenset()
-    for name, value in fields:
-        lowered = name.lower()
-        if lowered == "connection":
-            named |= connection_named(value)
-        elif lowered not in RESPONSE_OWN:
-            found.append((name, value))
+    for pair in fields:
+        lowered = pair[0].lower()
+        if lowered not in RESPONSE_OWN:
+            found.append(pair)
+        elif lowered == "connection":
+            named |= connection_named(pair[1])
     return drop(found, named) if named else found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -22,6 +23,7 @@ from pyramid_restproxy.forwarding.attempts import attempt
 from pyramid_restproxy.forwarding.bodies import AnswerPieces, request_body
 from pyramid_restproxy.forwarding.failures import Failure, failed, mapped_errors
 from pyramid_restproxy.forwarding.fields import (
+    REQUEST_OWN,
     FieldList,
     drop,
     request_fields,
@@ -101,7 +103,7 @@ def make_call(
     limit = policy.max_request_body
     if limit is not None and (length is None or length > limit):
         raise HTTPRequestEntityTooLarge(f"The limit is {limit} bytes.")
-    without = gateway.without | policy.identity_headers | _OWN
+    without = _left_out(gateway.without, policy.identity_headers)
     path, query, prefix = target
     return ProxyCall(
         request=request,
@@ -114,6 +116,12 @@ def make_call(
         length=length,
         prefix=prefix,
     )
+
+
+@lru_cache(maxsize=256)
+def _left_out(override: frozenset[str], identity: frozenset[str]) -> frozenset[str]:
+    """Return the names of fields that no client passes on through this route."""
+    return REQUEST_OWN | _OWN | override | identity
 
 
 def _add_own_fields(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> None:
@@ -166,7 +174,7 @@ def _response(call: ProxyCall, answer: Answer, policy: RoutePolicy) -> ProxyResp
     if answer.status == 407:  # RFC 9110 section 15.5.8: meant for us
         raise failed(Failure.PROXY_AUTHENTICATION, call.backend.name)
     answer.headers = FieldList(_stripped(answer))
-    if policy.rewrite_location:
+    if policy.rewrite_location and answer.status != 200:
         _rewrite_location(call, answer)
     _transform(call, answer, policy)
     pieces = AnswerPieces(answer)

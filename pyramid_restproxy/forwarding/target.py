@@ -25,8 +25,8 @@ __all__ = [
     "tail_of",
 ]
 
-#: What needs no escape in a path (RFC 3986 section 3.3), the percent sign included.
-_PATH_SAFE = "/~!$&'()*+,;=:@-._%"
+#: What needs no escape in a path (RFC 3986 section 3.3).
+_DECODED_SAFE = "/~!$&'()*+,;=:@-._"
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
@@ -48,21 +48,22 @@ def raw_target(environ: Mapping[str, Any]) -> tuple[str, str]:
         was routed, the decoded path is escaped again.
     :returns: path (begins with ``/``, includes SCRIPT_NAME) and query (without ``?``).
     """
-    decoded = (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode(
-        "latin-1"
-    )
+    decoded = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     query = environ.get("QUERY_STRING", "")
     raw = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
     path = _path_of(raw)
-    if not path.startswith("/") or unquote_to_bytes(_ascii(path)) != decoded:
-        path = quote(decoded or b"/", safe=_PATH_SAFE.replace("%", ""))
+    if path != decoded or "%" in path or not path.startswith("/"):
+        wanted = decoded.encode("latin-1")
+        if not path.startswith("/") or unquote_to_bytes(_ascii(path)) != wanted:
+            path = quote(wanted or b"/", safe=_DECODED_SAFE)
     return _ascii(path), _ascii(query)
 
 
 def _path_of(target: str) -> str:
     """Return the path of a request target: origin-form or absolute-form."""
-    without_authority = _SCHEME.sub("", target, count=1)
-    return re.split(r"[?#]", without_authority, maxsplit=1)[0]
+    if not target.startswith("/"):
+        target = _SCHEME.sub("", target, count=1)
+    return target.partition("?")[0].partition("#")[0]
 
 
 def _ascii(text: str) -> str:
@@ -134,7 +135,9 @@ def tail_of(path: str, prefix: str, decoded: str) -> str:
     wanted = _after(decoded, slashes)[len(partial) :]
     if partial:
         # `/api*path`: the rest begins within a segment, whose escapes we do not know.
-        tail = quote(wanted.encode("utf-8"), safe=_PATH_SAFE.replace("%", ""))
+        tail = quote(wanted.encode("utf-8"), safe=_DECODED_SAFE)
+    elif tail == wanted and "%" not in tail:
+        pass  # most paths: nothing is escaped
     elif unquote_to_bytes(tail) != wanted.encode("utf-8"):
         raise MalformedRequest("The path has an escaped slash where none can be.")
     return "/" + tail

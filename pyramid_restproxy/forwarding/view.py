@@ -55,7 +55,8 @@ def route_target(request: Request, policy: RoutePolicy) -> tuple[str, str, str]:
     prefix = prefix_of(request.matched_route.pattern) if policy.strip_prefix else None
     if prefix is None:
         return below, query, script_name
-    tail = tail_of(below, prefix, request.path_info)
+    info = environ["PATH_INFO"]
+    tail = tail_of(below, prefix, info if info.isascii() else request.path_info)
     cut = below[: len(below) - len(tail)] if below.endswith(tail) else prefix
     return tail, query, script_name + cut.rstrip("/")
 

@@ -137,7 +137,7 @@ def wheel(folder):
     files = {
         "tinypackage.py": "VALUE = 42\n",
         f"{info}/METADATA": "Metadata-Version: 2.1\nName: tinypackage\nVersion: 1.0\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nTag: py3-none-any\n",
         f"{info}/RECORD": "",
     }
     with zipfile.ZipFile(folder / "tinypackage-1.0-py3-none-any.whl", "w") as archive:

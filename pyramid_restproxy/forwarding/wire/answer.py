@@ -14,7 +14,8 @@ from pyramid_restproxy.forwarding.wire.errors import MalformedAnswer, TruncatedB
 
 __all__ = ["MAX_FIELDS", "MAX_HEAD", "RECEIVE", "Body", "Head", "Source", "read_head"]
 
-#: Limits on the head of an answer: bytes, and number of field lines.
+#: Limits on the head of an answer: bytes (and what comes with it in one read), and
+#: number of field lines.
 MAX_HEAD = 65536
 MAX_FIELDS = 200
 #: How many 1xx answers may precede the real one.
@@ -64,7 +65,6 @@ class Head:
         "_reason",
         "_interim",
         "_seen",
-        "_size",
     )
 
     def __init__(self, method: str) -> None:
@@ -76,7 +76,7 @@ class Head:
         self.keep_alive = self.complete = self.ended = self.excess = False
         self.pieces: list[bytes] = []
         self._reason = b""
-        self._interim = self._seen = self._size = 0
+        self._interim = self._seen = 0
 
     @property
     def reason(self) -> str:
@@ -91,6 +91,8 @@ class Head:
         """
         if not self.complete:
             self._seen += len(data)
+            if self._seen > MAX_HEAD + RECEIVE:
+                raise MalformedAnswer(f"the head is longer than {MAX_HEAD} bytes")
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as error:
@@ -125,9 +127,6 @@ class Head:
             return  # a trailer, RFC 9110 section 6.5: WSGI cannot carry it
         if len(self.fields) >= MAX_FIELDS:
             raise MalformedAnswer(f"more than {MAX_FIELDS} fields")
-        self._size += len(name) + len(value)
-        if self._size > MAX_HEAD:
-            raise MalformedAnswer(f"the head is longer than {MAX_HEAD} bytes")
         self.fields.append((name.decode("latin-1"), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:

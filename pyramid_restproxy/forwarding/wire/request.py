@@ -19,10 +19,13 @@ BLOCK = 65536
 Text = str | bytes
 Fields = Iterable[tuple[Text, Text]]
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_UNSAFE_VALUE = re.compile(rb"[\r\n\0]")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # A target is visible ASCII: a space would end it (RFC 9112 section 3.2).
-_TARGET = re.compile(rb"[\x21-\x7e]+")
+_TARGET = re.compile(r"[\x21-\x7e]+")
+
+#: Names and methods that were found to be tokens; bounded, clients choose some.
+_tokens: set[str] = set()
+_MAX_TOKENS = 2048
 
 
 def encode_head(method: Text, target: Text, fields: Fields) -> bytes:
@@ -34,30 +37,39 @@ def encode_head(method: Text, target: Text, fields: Fields) -> bytes:
     :raises InvalidHeader: where the method, a name or a value could break the line.
     :raises InvalidURL: where the target could.
     """
-    verb, path = _bytes(method), _bytes(target)
-    if not _TOKEN.fullmatch(verb):
-        raise InvalidHeader(f"the method {method!r} is not a token")
+    verb, path = _checked_token(method), _text(target)
     if not _TARGET.fullmatch(path):
         raise InvalidURL("the request target has characters that must be encoded")
-    lines = [b"%b %b HTTP/1.1" % (verb, path)]
+    lines = [f"{verb} {path} HTTP/1.1"]
     for name, value in fields:
-        raw_name, raw_value = _bytes(name), _bytes(value)
-        if not _TOKEN.fullmatch(raw_name):
-            raise InvalidHeader(f"the field name {name!r} is not a token")
-        if _UNSAFE_VALUE.search(raw_value):
-            raise InvalidHeader(f"the value of {name!r} has a line break or NUL")
-        lines.append(b"%b: %b" % (raw_name, raw_value))
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines)
-
-
-def _bytes(text: Text) -> bytes:
-    if isinstance(text, bytes):
-        return text
+        token = (
+            name if isinstance(name, str) and name in _tokens else _checked_token(name)
+        )
+        text = value if isinstance(value, str) else _text(value)
+        lines.append(f"{token}: {text}")
+    head = "\r\n".join(lines)
+    # As many line breaks as there are lines: none came in with a value.
+    breaks = len(lines) - 1
+    if head.count("\n") != breaks or head.count("\r") != breaks or "\0" in head:
+        raise InvalidHeader("the value of a field has a line break or NUL")
     try:
-        return text.encode("latin-1")
+        return f"{head}\r\n\r\n".encode("latin-1")
     except UnicodeEncodeError as error:
         raise InvalidHeader("a field has characters outside latin-1") from error
+
+
+def _text(text: Text) -> str:
+    return text if isinstance(text, str) else text.decode("latin-1")
+
+
+def _checked_token(name: Text) -> str:
+    text = _text(name)
+    if text not in _tokens:
+        if not _TOKEN.fullmatch(text):
+            raise InvalidHeader(f"the method or field name {text!r} is not a token")
+        if len(_tokens) < _MAX_TOKENS:
+            _tokens.add(text)
+    return text
 
 
 def blocks(body: Any) -> Iterator[bytes]:

@@ -141,7 +141,7 @@ BAD = {
     "folded": OK + b"X: a\r\n b\r\n\r\n",
     "cut": OK + b"X: a\r\n",
     "too many fields": OK + b"X: 1\r\n" * (answer.MAX_FIELDS + 1) + b"\r\n",
-    "too long": OK + b"X: " + b"y" * answer.MAX_HEAD + b"\r\n\r\n",
+    "too long": OK + b"X: " + b"y" * 2 * answer.MAX_HEAD + b"\r\n\r\n",
     "interim flood": b"HTTP/1.1 102 P\r\n\r\n" * 50,
 }
 
