@@ -8,7 +8,7 @@ it, a view over the stock ``HTTPAdapter``, django-revproxy, each on waitress wit
 threads, and nginx ``proxy_pass``. What is not installed is left out and said so.
 
 Prints requests/s, CPU microseconds a request of the subject's process, p50 and p99,
-resident memory and the ratio to the plain view; writes JSON and a plot to
+resident memory and the ratio to the plain view; writes JSON to
 ``bench/results/``. A second table compares one exchange, without a server in front:
 ``KeepAliveAdapter`` against ``HTTPAdapter``.
 """

@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
 import weakref
@@ -114,10 +115,23 @@ class Connection:
     :ivar idle_since: when it was last given back (monotonic seconds).
     """
 
-    __slots__ = ("_sock", "_poll", "_early", "_timeout", "used", "idle_since")
+    __slots__ = (
+        "_sock",
+        "_kernel_waits",
+        "_poll",
+        "_early",
+        "_timeout",
+        "used",
+        "idle_since",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        # A timeout of Python's costs a poll before every call; the kernel's costs
+        # nothing, and TLS cannot use it.
+        self._kernel_waits = os.name == "posix" and not isinstance(sock, ssl.SSLSocket)
+        if self._kernel_waits:
+            sock.settimeout(None)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._early = b""
@@ -136,7 +150,7 @@ class Connection:
         self._set_timeout(deadline.wait())
         try:
             return self._sock.recv(size)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             raise deadline.timed_out() from error
         except (ConnectionError, ssl.SSLError):
             return b""  # a reset ends the stream as a close does, only less politely
@@ -149,7 +163,7 @@ class Connection:
         self._set_timeout(deadline.wait())
         try:
             self._sock.sendall(data)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             raise deadline.timed_out() from error
         except OSError as error:
             raise SendError(f"the request could not be sent: {error}") from error
@@ -167,12 +181,18 @@ class Connection:
                 return False
             if ready & select.POLLOUT:
                 try:
-                    left = left[self._sock.send(left) :]
-                except ssl.SSLWantWriteError:
+                    left = left[self._send_some(left) :]
+                except (BlockingIOError, ssl.SSLWantWriteError):
                     continue
                 except OSError:
                     return False  # whatever it said before it closed can be read
         return True
+
+    def _send_some(self, data: memoryview) -> int:
+        """Send what can be sent without waiting."""
+        if self._kernel_waits:
+            return self._sock.send(data, socket.MSG_DONTWAIT)
+        return self._sock.send(data)
 
     def _wait_for_either(self, deadline: Deadline) -> int:
         wait = deadline.wait()
@@ -207,9 +227,17 @@ class Connection:
         return bool((pending and pending()) or self._poll.poll(0))
 
     def _set_timeout(self, timeout: float | None) -> None:
-        if timeout != self._timeout:
+        if timeout == self._timeout:
+            return
+        self._timeout = timeout
+        if not self._kernel_waits:
             self._sock.settimeout(timeout)
-            self._timeout = timeout
+            return
+        # 0 would mean for ever: wait a microsecond at the least
+        wait = 0 if timeout is None else max(int(timeout * 1_000_000), 1)
+        interval = struct.pack("ll", *divmod(wait, 1_000_000))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._sock.setsockopt(socket.SOL_SOCKET, option, interval)
 
     def close(self) -> None:
         """Close it, without waiting for anything."""
