@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -24,14 +26,19 @@ pytestmark = [
 def between(application, **options):
     """Serve an application and a gateway in front of it; give both authorities."""
     with wire.served(application, **options) as direct:
-        settings = {
-            "restproxy.backends": f"peer = http://{direct}",
-            "restproxy.backend.peer.host": "preserve",
-            "restproxy.routes": "/*path -> peer",
-            "restproxy.override.enabled": "false",
-        }
-        with wire.served(gateway.main({}, **settings), **options) as through:
+        with in_front_of(direct, **options) as through:
             yield direct, through
+
+
+def in_front_of(direct, **options):
+    """Serve a gateway in front of a server; give its authority."""
+    settings = {
+        "restproxy.backends": f"peer = http://{direct}",
+        "restproxy.backend.peer.host": "preserve",
+        "restproxy.routes": "/*path -> peer",
+        "restproxy.override.enabled": "false",
+    }
+    return wire.served(gateway.main({}, **settings), **options)
 
 
 def run(*command, **options):
@@ -145,13 +152,38 @@ def wheel(folder):
             archive.writestr(name, text)
 
 
-def test_pip_installs_from_a_package_index(tmp_path):
-    import pypiserver
+@contextmanager
+def package_index(folder):
+    """Run pypiserver: a process of its own, because it changes how Python imports."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-W", "ignore", "-m", "pypiserver", "run"]
+    process = subprocess.Popen(
+        [*command, "-i", "127.0.0.1", "-p", str(port), str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        pause = threading.Event()
+        for _ in range(200):
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            pause.wait(0.05)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
 
+
+def test_pip_installs_from_a_package_index(tmp_path):
     (tmp_path / "packages").mkdir()
     wheel(tmp_path / "packages")
     target = tmp_path / "target"
-    with between(pypiserver.app(roots=[str(tmp_path / "packages")])) as (_, through):
+    with (
+        package_index(tmp_path / "packages") as direct,
+        in_front_of(direct) as through,
+    ):
         index = f"http://{through}/simple/"
         pip = [sys.executable, "-m", "pip", "install", "--isolated", "--no-deps"]
         where = ["--no-cache-dir", "--target", str(target), "--index-url", index]
