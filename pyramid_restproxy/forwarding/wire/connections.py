@@ -422,6 +422,9 @@ class Pool:
         self._lock = threading.Lock()
         self._idle: dict[Origin, list[Connection]] = {}
         _pools.add(self)
+        # An application that is thrown away leaves no socket behind. Not __del__: in a
+        # cycle the sockets could be finalized, with a warning, before the pool is.
+        weakref.finalize(self, _close_all, self._idle)
 
     def take(self, origin: Origin) -> Connection | None:
         """Return an idle connection that is still good, the last one given back."""
@@ -456,22 +459,19 @@ class Pool:
     def close(self) -> None:
         """Close all idle connections."""
         with self._lock:
-            idle, self._idle = self._idle, {}
-        for waiting in idle.values():
-            for connection in waiting:
-                connection.close()
-
-    def __del__(self) -> None:
-        # An application that is thrown away leaves no socket behind.
-        self.close()
+            _close_all(self._idle)
 
     def forget(self) -> None:
         """Start anew in a child process: the parent's connections are the parent's."""
         self._lock = threading.Lock()
-        inherited, self._idle = self._idle, {}
-        for waiting in inherited.values():
-            for connection in waiting:
-                connection.close()  # this process's descriptor only
+        _close_all(self._idle)  # this process's descriptors only
+
+
+def _close_all(idle: dict[Origin, list[Connection]]) -> None:
+    for waiting in idle.values():
+        for connection in waiting:
+            connection.close()
+    idle.clear()
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import ssl
@@ -357,6 +358,17 @@ def test_a_connection_that_was_idle_too_long_is_not_taken(serve):
     pool, where = Pool(2, 0), origin(serve(wait_for_end))
     pool.give(where, connect(where, 5, FOREVER))
     assert pool.take(where) is None
+
+
+def test_bug_a_pool_in_a_cycle_closes_its_sockets_without_a_warning(serve):
+    pool, where = Pool(2, 30), origin(serve(wait_for_end))
+    made = connect(where, 5, FOREVER)
+    pool.give(where, made)
+    sock = made._sock
+    pool.itself = pool  # now only the collector can find it
+    del pool
+    gc.collect()
+    assert sock.fileno() == -1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
