@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pyramid_restproxy.forwarding.model import Answer, AnswerBody
+from pyramid_restproxy.routing.override import read_up_to
 
 __all__ = ["AnswerPieces", "BytesBody", "LimitedBody", "request_body"]
 
@@ -74,7 +75,8 @@ def request_body(environ: Mapping[str, Any]) -> tuple[Any, int | None]:
     start = _rewind(stream)
     if size > SMALL:
         return LimitedBody(stream, size, start), size
-    return _read_exactly(stream, size), size
+    # Where the client left, what is missing is noticed by the backend.
+    return read_up_to(stream, size), size
 
 
 def _rewind(stream: Any) -> int | None:
@@ -83,17 +85,6 @@ def _rewind(stream: Any) -> int | None:
         return None
     stream.seek(0)
     return 0
-
-
-def _read_exactly(stream: Any, size: int) -> bytes:
-    pieces = []
-    while size > 0:
-        piece = stream.read(size)
-        if not piece:
-            break  # the client left; what is missing is noticed by the backend
-        pieces.append(piece)
-        size -= len(piece)
-    return b"".join(pieces)
 
 
 class BytesBody:

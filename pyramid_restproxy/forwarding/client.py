@@ -213,8 +213,7 @@ def forward_request(
         check_path(path)
         target = (path, target[1], "")
     if params:
-        pairs = dict(params) if isinstance(params, Mapping) else dict(params)
-        texts = {key: str(value) for key, value in pairs.items()}
+        texts = {key: str(value) for key, value in dict(params).items()}
         target = (target[0], edit_query(target[1], set_=texts), target[2])
     return forward(request, name, chosen, target)
 

@@ -15,10 +15,10 @@ from pyramid.traversal import DefaultRootFactory, ResourceTreeTraverser
 
 from pyramid_restproxy.exceptions import OverrideRejected
 from pyramid_restproxy.routing.catalogue import ViewRow, catalogue_of
-from pyramid_restproxy.routing.offers import choose
 from pyramid_restproxy.routing.override import OverridePolicy, apply
 from pyramid_restproxy.routing.refusals import answer as answer_missing
 from pyramid_restproxy.routing.refusals import reachable
+from pyramid_restproxy.routing.representations import choose_for
 from pyramid_restproxy.routing.state import Decision, rest_of
 from pyramid_restproxy.settings import Settings, settings_of
 
@@ -48,7 +48,7 @@ def decide(request: Request) -> Decision:
         elif answer is None:
             state.refusal = "no view" if request.matched_route else "no route"
     elif row.offers:
-        _negotiate(request, row, settings)
+        choose_for(request, row.offers, settings)
     return state.decision
 
 
@@ -87,20 +87,3 @@ def _view(request: Request) -> ViewRow | None:
         if all(predicate(request.context, request) for predicate in row.predicates):
             return row
     return None
-
-
-def _negotiate(request: Request, row: ViewRow, settings: Settings) -> None:
-    state = rest_of(request)
-    parameter = settings.format_parameter
-    state.offers = row.offers
-    assert row.offers is not None
-    state.choice = choose(
-        row.offers,
-        state.extension,
-        request.GET.get(parameter) if parameter else None,
-        request.environ.get("HTTP_ACCEPT"),
-        reads_accept=state.reads_accept,
-        strict=settings.not_acceptable == "refuse",
-    )
-    if state.choice is None:
-        state.refusal = "not acceptable"

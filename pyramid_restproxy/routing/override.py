@@ -162,10 +162,10 @@ def _peek(environ: MutableMapping[str, Any], limit: int) -> tuple[bytes, bool]:
     wanted = limit if length is None else min(length, limit)
     if _is_seekable(stream):
         start = stream.tell()
-        prefix = _read(stream, wanted)
+        prefix = read_up_to(stream, wanted)
         stream.seek(start)
     else:
-        prefix = _read(stream, wanted)
+        prefix = read_up_to(stream, wanted)
         environ["wsgi.input"] = PushedBack(prefix, stream)
     return prefix, len(prefix) < wanted or length == len(prefix)
 
@@ -185,7 +185,7 @@ def _body_length(environ: MutableMapping[str, Any]) -> int | None:
     return None if environ.get("wsgi.input_terminated") else 0
 
 
-def _read(stream: BinaryIO, wanted: int) -> bytes:
+def read_up_to(stream: BinaryIO, wanted: int) -> bytes:
     """Read `wanted` bytes, or up to the end; a socket may give fewer at a time."""
     pieces = []
     while wanted > 0:

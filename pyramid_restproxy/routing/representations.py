@@ -32,8 +32,8 @@ from pyramid_restproxy.renderers.base import set_content_type
 from pyramid_restproxy.routing.catalogue import catalogue_of, row_of
 from pyramid_restproxy.routing.offers import Choice, Offers, choose
 from pyramid_restproxy.routing.predicates import Extension
-from pyramid_restproxy.routing.state import RestState, rest_of
-from pyramid_restproxy.settings import settings_of
+from pyramid_restproxy.routing.state import rest_of
+from pyramid_restproxy.settings import Settings, settings_of
 
 __all__ = ["NEGOTIATED", "add_representation", "negotiated_view", "offers_of"]
 
@@ -257,23 +257,12 @@ def negotiated_view(view: View, info: IViewDeriverInfo) -> View:
     if offers is None:
         return view
     settings = settings_of(info.registry)
-    strict = settings.not_acceptable == "refuse"
-    parameter = settings.format_parameter
     alternates = settings.advertise_alternates
 
     def negotiating(context: Any, request: Request) -> Response:
-        state = rest_of(request)
-        state.offers = offers
-        state.choice = choice = choose(
-            offers,
-            state.extension,
-            request.GET.get(parameter) if parameter else None,
-            request.environ.get("HTTP_ACCEPT"),
-            reads_accept=state.reads_accept,
-            strict=strict,
-        )
+        choice = choose_for(request, offers, settings)
         if choice is None:
-            raise _not_acceptable(request, state, offers)
+            raise NotAcceptable(list(alternates_of(request, offers)))
         response = view(context, request)
         if choice.vary:
             _vary_by_accept(response)
@@ -288,6 +277,27 @@ negotiated_view.options = (  # type: ignore[attr-defined]
     "representations",
     "template",
 )
+
+
+def choose_for(request: Request, offers: Offers, settings: Settings) -> Choice | None:
+    """Choose the representation of a request, and note it in ``request.rest``.
+
+    :returns: the choice, or None where nothing is acceptable.
+    """
+    state = rest_of(request)
+    parameter = settings.format_parameter
+    state.offers = offers
+    state.choice = choose(
+        offers,
+        state.extension,
+        request.GET.get(parameter) if parameter else None,
+        request.environ.get("HTTP_ACCEPT"),
+        reads_accept=state.reads_accept,
+        strict=settings.not_acceptable == "refuse",
+    )
+    if state.choice is None:
+        state.refusal = "not acceptable"
+    return state.choice
 
 
 def _vary_by_accept(response: Response) -> None:
@@ -313,13 +323,6 @@ def _answering_errors(view: View, offers: Offers) -> View:
         return response
 
     return answering
-
-
-def _not_acceptable(
-    request: Request, state: RestState, offers: Offers
-) -> NotAcceptable:
-    state.refusal = "not acceptable"
-    return NotAcceptable(list(alternates_of(request, offers)))
 
 
 def alternates_of(request: Request, offers: Offers) -> Iterable[dict[str, str]]:
