@@ -218,9 +218,7 @@ def _read_fields(reader: io.BufferedReader) -> Iterable[tuple[str, str]]:
         yield name, value.strip()
 
 
-def _read_body(
-    reader: io.BufferedReader, headers: Sequence[tuple[str, str]]
-) -> bytes:
+def _read_body(reader: io.BufferedReader, headers: Sequence[tuple[str, str]]) -> bytes:
     found = {name.lower(): value for name, value in headers}
     if found.get("transfer-encoding", "").lower() == "chunked":
         return b"".join(_read_chunks(reader))

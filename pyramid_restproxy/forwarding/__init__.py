@@ -12,7 +12,11 @@ from __future__ import annotations
 
 from pyramid.config import Configurator
 
-from pyramid_restproxy.forwarding.client import backend, forward_request
+from pyramid_restproxy.forwarding.client import (
+    RequestMethod,
+    backend,
+    forward_request,
+)
 from pyramid_restproxy.forwarding.routes import (
     add_backend,
     add_proxy_route,
@@ -28,6 +32,6 @@ def includeme(config: Configurator) -> None:
     config.include("pyramid_restproxy.routing")
     config.add_directive("add_backend", add_backend)
     config.add_directive("add_proxy_route", add_proxy_route)
-    config.add_request_method(backend)
-    config.add_request_method(forward_request, "forward")
+    config.add_request_method(RequestMethod(backend), "backend")
+    config.add_request_method(RequestMethod(forward_request), "forward")
     use_gateway(config)

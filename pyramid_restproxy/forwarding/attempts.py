@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from pyramid_restproxy.forwarding.bodies import LimitedBody
 from pyramid_restproxy.forwarding.failures import (
+    TRANSPORT_ERRORS,
     Failure,
     ForwardingFailed,
-    mapped_errors,
+    failed_by,
 )
 from pyramid_restproxy.forwarding.fields import Fields
 from pyramid_restproxy.forwarding.model import Answer, Backend, Destination, ProxyCall
@@ -57,9 +58,10 @@ def attempt(call: ProxyCall) -> Answer:
             answer = _send_once_more_if_stale(call, backend, destination, deadline)
             _spend_retries(call)
             return answer
-        except ForwardingFailed as error:
-            failure = error
-            if error.failure not in UNSENT:
+        except TRANSPORT_ERRORS as error:
+            failure = failed_by(error, backend.name)
+            failure.__cause__ = error
+            if failure.failure not in UNSENT:
                 break
     assert failure is not None  # a backend has destinations
     raise failure
@@ -75,16 +77,15 @@ def _spend_retries(call: ProxyCall) -> None:
 def _send_once_more_if_stale(
     call: ProxyCall, backend: Backend, destination: Destination, deadline: Deadline
 ) -> Answer:
-    with mapped_errors(backend.name):
-        request = outgoing(call, destination, deadline)
-        try:
-            return send(backend.adapter, request, destination, backend.options)
-        except NoAnswer as error:
-            if not (error.reused and _may_repeat(call)):
-                raise
-        if isinstance(call.body, LimitedBody):
-            call.body.rewind()
+    request = outgoing(call, destination, deadline)
+    try:
         return send(backend.adapter, request, destination, backend.options)
+    except NoAnswer as error:
+        if not (error.reused and _may_repeat(call)):
+            raise
+    if isinstance(call.body, LimitedBody):
+        call.body.rewind()
+    return send(backend.adapter, request, destination, backend.options)
 
 
 def _may_repeat(call: ProxyCall) -> bool:

@@ -7,13 +7,13 @@ goes out, so that a backend that breaks at once is a clean 502.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pyramid_restproxy.forwarding.model import Answer, AnswerBody
+from pyramid_restproxy.forwarding.model import AnswerBody
 from pyramid_restproxy.routing.override import read_up_to
 
-__all__ = ["AnswerPieces", "BytesBody", "LimitedBody", "request_body"]
+__all__ = ["AnswerPieces", "BytesBody", "LimitedBody", "request_body", "start"]
 
 #: A body of at most this size (bytes) is read at once and sent with the head.
 SMALL = 65536
@@ -93,6 +93,11 @@ class BytesBody:
     def __init__(self, content: bytes) -> None:
         self._content = content
 
+    @property
+    def at_end(self) -> bool:
+        """Whether it has been read."""
+        return not self._content
+
     def read_piece(self) -> bytes:
         """Return all of it, then nothing."""
         content, self._content = self._content, b""
@@ -102,6 +107,20 @@ class BytesBody:
         """Do nothing: there is no connection behind it."""
 
 
+def start(body: AnswerBody) -> Iterable[bytes]:
+    """Read the first piece of an answer's content, so that what breaks at once shows.
+
+    :param body: the content.
+    :returns: all of it as an ``app_iter``: a list where it has come whole (a server
+        then knows the length even where the backend sent chunks), else the pieces.
+    :raises OSError, ValueError, http.client.HTTPException: what the transport raises.
+    """
+    first = body.read_piece()
+    if body.at_end:
+        return [first] if first else []
+    return AnswerPieces(first, body)
+
+
 class AnswerPieces:
     """The content of an answer as an ``app_iter``.
 
@@ -109,21 +128,18 @@ class AnswerPieces:
     connection, so that the client can tell a cut body from a whole one. `close()` is
     called by the server in every case (PEP 3333); it gives the connection back or up.
 
-    :param answer: the answer; its first piece is read by :meth:`start`.
+    :param first: the first piece, which is read already.
+    :param body: where the others come from.
     """
 
     __slots__ = ("_body", "_first")
 
-    def __init__(self, answer: Answer) -> None:
-        self._body: AnswerBody = answer.body
-        self._first: bytes | None = None
-
-    def start(self) -> None:
-        """Read the first piece, so that what breaks at once can still be told."""
-        self._first = self._body.read_piece()
+    def __init__(self, first: bytes, body: AnswerBody) -> None:
+        self._body = body
+        self._first = first
 
     def __iter__(self) -> Iterator[bytes]:
-        first, self._first = self._first, None
+        first, self._first = self._first, b""
         if first:
             yield first
             while piece := self._body.read_piece():

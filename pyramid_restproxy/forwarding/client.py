@@ -7,16 +7,22 @@ view gives it. `Result` is an answer that has been read.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
+from weakref import ref
 
 from pyramid.request import Request
 from pyramid.response import Response
 
 from pyramid_restproxy.forwarding.attempts import attempt
-from pyramid_restproxy.forwarding.failures import ForwardingFailed, mapped_errors
+from pyramid_restproxy.forwarding.failures import (
+    TRANSPORT_ERRORS,
+    ForwardingFailed,
+    failed_by,
+)
 from pyramid_restproxy.forwarding.fields import FieldList
 from pyramid_restproxy.forwarding.model import (
     Answer,
@@ -155,12 +161,13 @@ def _read(answer: Answer, call: ProxyCall) -> Result:
 def _content(answer: Answer, call: ProxyCall) -> bytes:
     pieces, size = [], 0
     try:
-        with mapped_errors(call.backend.name):
-            while piece := answer.body.read_piece():
-                pieces.append(piece)
-                size += len(piece)
-                if size > MAX_RESULT:
-                    raise ValueError(f"an answer over {MAX_RESULT} bytes")
+        while piece := answer.body.read_piece():
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_RESULT:
+                raise ValueError(f"an answer over {MAX_RESULT} bytes")
+    except TRANSPORT_ERRORS as error:
+        raise failed_by(error, call.backend.name) from error
     finally:
         answer.body.close()
     return b"".join(pieces)
@@ -181,6 +188,33 @@ def _decoded(answer: Answer, content: bytes) -> Any:
 
 
 # -- request methods -------------------------------------------------------------------
+
+
+class RequestMethod:
+    """A function as a method of requests, bound without a reference cycle.
+
+    Pyramid binds request methods to each request as it comes. A method bound in the
+    ordinary way refers to its request, which refers to it: then nothing of a request,
+    its body included, is freed before the garbage collector runs.
+
+    :param function: takes the request first.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.__doc__ = function.__doc__
+
+    def __get__(self, request: Request, owner: type | None = None) -> Any:
+        return partial(_call_bound, self.function, ref(request))
+
+
+def _call_bound(
+    function: Callable[..., Any], bound: ref[Request], *args: Any, **options: Any
+) -> Any:
+    request = bound()
+    if request is None:
+        raise ReferenceError("the request that this method was taken from is gone")
+    return function(request, *args, **options)
 
 
 def backend(request: Request, name: str) -> BackendClient:

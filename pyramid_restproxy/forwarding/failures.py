@@ -8,8 +8,6 @@ one; it is a Pyramid HTTP exception too, so exception views can replace the answ
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 
 import requests
@@ -27,6 +25,7 @@ from pyramid_restproxy.exceptions import RestProxyError
 from pyramid_restproxy.forwarding.wire.errors import WireError
 
 __all__ = [
+    "TRANSPORT_ERRORS",
     "BackendFault",
     "BackendTimeout",
     "BackendUnavailable",
@@ -36,7 +35,7 @@ __all__ = [
     "LoopDetected",
     "UpgradeNotSupported",
     "failed",
-    "mapped_errors",
+    "failed_by",
 ]
 
 
@@ -243,15 +242,15 @@ def _inner(error: BaseException) -> BaseException | None:
     return first if isinstance(first, BaseException) else error.__cause__
 
 
-@contextmanager
-def mapped_errors(backend: str) -> Iterator[None]:
-    """Turn what a transport raises into :class:`ForwardingFailed`."""
-    try:
-        yield
-    except (
-        OSError,
-        ValueError,
-        http.client.HTTPException,
-        urllib3.exceptions.HTTPError,
-    ) as error:  # noqa: E501
-        raise failed(failure_of(error), backend) from error
+#: What transports raise, ours and others.
+TRANSPORT_ERRORS = (
+    OSError,
+    ValueError,
+    http.client.HTTPException,
+    urllib3.exceptions.HTTPError,
+)
+
+
+def failed_by(error: BaseException, backend: str) -> ForwardingFailed:
+    """Make the exception for what a transport raised; to be raised ``from`` it."""
+    return failed(failure_of(error), backend)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 __all__ = [
@@ -105,10 +106,14 @@ def response_fields(fields: Iterable[tuple[str, str]]) -> Fields:
     return drop(found, named) if named else found
 
 
+@lru_cache(maxsize=256)
 def connection_named(value: str) -> frozenset[str]:
-    """Return the names (lower case) that a Connection value asks to stop here."""
+    """Return the names (lower case) that a Connection value asks to stop here.
+
+    Those that stop here in any case are not among them.
+    """
     names = {name.strip().lower() for name in value.split(",")}
-    return frozenset(names - END_TO_END)
+    return frozenset(names - END_TO_END - HOP_BY_HOP)
 
 
 def drop(fields: Iterable[tuple[str, str]], names: frozenset[str]) -> Fields:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from pyramid.exceptions import ConfigurationError
 
@@ -76,8 +76,7 @@ def _network(word: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """The peer of this connection, and what it asked.
 
     :ivar address: REMOTE_ADDR.
@@ -106,7 +105,18 @@ def forwarding_fields(
     :param rfc7239: whether to send ``Forwarded`` besides.
     :param by: how this gateway names itself there, e.g. ``_gateway``.
     """
-    said = claims or {}
+    if claims is None:
+        return list(_unclaimed(client, rfc7239, by))
+    return _fields(client, claims, rfc7239, by)
+
+
+@lru_cache(maxsize=1024)
+def _unclaimed(client: Client, rfc7239: bool, by: str) -> Fields:
+    """Make the fields where nothing is claimed: the same for each request of a peer."""
+    return _fields(client, {}, rfc7239, by)
+
+
+def _fields(client: Client, said: dict[str, str], rfc7239: bool, by: str) -> Fields:
     prefix = said.get("x-forwarded-prefix", "").rstrip("/") + client.prefix
     found = [
         ("X-Forwarded-For", _appended(said.get("x-forwarded-for"), client.address)),
@@ -144,6 +154,7 @@ def _quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
+@lru_cache(maxsize=256)
 def via(before: str | None, protocol: str, pseudonym: str) -> str:
     """Return the Via value with this gateway added (RFC 9110 section 7.6.3).
 

@@ -20,8 +20,13 @@ from pyramid.response import Response
 
 from pyramid_restproxy.exceptions import MalformedRequest
 from pyramid_restproxy.forwarding.attempts import attempt
-from pyramid_restproxy.forwarding.bodies import AnswerPieces, request_body
-from pyramid_restproxy.forwarding.failures import Failure, failed, mapped_errors
+from pyramid_restproxy.forwarding.bodies import request_body, start
+from pyramid_restproxy.forwarding.failures import (
+    TRANSPORT_ERRORS,
+    Failure,
+    failed,
+    failed_by,
+)
 from pyramid_restproxy.forwarding.fields import (
     REQUEST_OWN,
     FieldList,
@@ -53,6 +58,9 @@ log = logging.getLogger(__name__)
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
+#: Methods for which Max-Forwards counts (RFC 9110 section 7.6.2).
+_COUNTED = ("OPTIONS", "TRACE")
+
 #: Fields that only this gateway says to a backend (lower case).
 _OWN = CLAIMS | {"via", "max-forwards"}
 
@@ -74,16 +82,13 @@ def refuse_early(request: Request, backend: str, gateway: Gateway) -> Response |
         raise MalformedRequest("The request has no Host.")  # RFC 9112 section 3.2
     if is_loop(environ.get("HTTP_VIA"), gateway.pseudonym):
         raise failed(Failure.LOOP, backend)
-    if max_forwards(_forwards(environ)) == 0:
+    if environ["REQUEST_METHOD"] in _COUNTED and _forwards_left(environ) == 0:
         return Response(status=200, headerlist=[("Content-Length", "0")])
     return None
 
 
-def _forwards(environ: Mapping[str, Any]) -> str | None:
-    """Return Max-Forwards where it counts (RFC 9110 section 7.6.2)."""
-    if environ["REQUEST_METHOD"] in ("OPTIONS", "TRACE"):
-        return environ.get("HTTP_MAX_FORWARDS")
-    return None
+def _forwards_left(environ: Mapping[str, Any]) -> int | None:
+    return max_forwards(environ.get("HTTP_MAX_FORWARDS"))
 
 
 def make_call(
@@ -135,9 +140,10 @@ def _add_own_fields(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> N
     pairs += forwarding_fields(client, claims, rfc7239=policy.forwarded, by=policy.by)
     protocol = environ.get("SERVER_PROTOCOL", "HTTP/1.1")
     pairs.append(("Via", via(environ.get("HTTP_VIA"), protocol, gateway.pseudonym)))
-    left = max_forwards(_forwards(environ))
-    if left is not None:
-        pairs.append(("Max-Forwards", str(left - 1)))
+    if environ["REQUEST_METHOD"] in _COUNTED:
+        left = _forwards_left(environ)
+        if left is not None:
+            pairs.append(("Max-Forwards", str(left - 1)))
 
 
 def _claims(environ: Mapping[str, Any]) -> dict[str, str]:
@@ -177,9 +183,10 @@ def _response(call: ProxyCall, answer: Answer, policy: RoutePolicy) -> ProxyResp
     if policy.rewrite_location and answer.status != 200:
         _rewrite_location(call, answer)
     _transform(call, answer, policy)
-    pieces = AnswerPieces(answer)
-    with mapped_errors(call.backend.name):
-        pieces.start()
+    try:
+        pieces = start(answer.body)
+    except TRANSPORT_ERRORS as error:
+        raise failed_by(error, call.backend.name) from error
     reason = answer.reason or _REASONS.get(answer.status, "Unknown")
     return ProxyResponse(f"{answer.status} {reason}", answer.headers.pairs, pieces)
 

@@ -39,6 +39,10 @@ __all__ = [
 class AnswerBody(Protocol):
     """The content of an answer, as a transport hands it out."""
 
+    @property
+    def at_end(self) -> bool:
+        """Whether all of it has been read, as far as that is known."""
+
     def read_piece(self) -> bytes:
         """Return the next piece as it comes, none at the end; raise where it is cut."""
 

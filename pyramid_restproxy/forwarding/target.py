@@ -31,6 +31,8 @@ _DECODED_SAFE = "/~!$&'()*+,;=:@-._"
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _SEPARATORS = re.compile(rb"[/\\]")
+#: A path with nothing escaped, and no backslash.
+_UNESCAPED = re.compile(r"/[A-Za-z0-9/._~!$&'()*+,;=:@-]*")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
 
 #: How many times a path may have been escaped; more has no honest reason.
@@ -51,6 +53,8 @@ def raw_target(environ: Mapping[str, Any]) -> tuple[str, str]:
     decoded = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     query = environ.get("QUERY_STRING", "")
     raw = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
+    if raw == decoded and not query and _UNESCAPED.fullmatch(raw):
+        return raw, query  # many targets
     path = _path_of(raw)
     if path != decoded or "%" in path or not path.startswith("/"):
         wanted = decoded.encode("latin-1")
@@ -84,10 +88,10 @@ def check_path(path: str) -> None:
         are not UTF-8, and dot segments in any disguise: escaped once or several
         times, glued to an escaped slash or backslash, or with a path parameter.
     """
+    if _UNESCAPED.fullmatch(path) and "/." not in path:
+        return  # most paths
     if _BAD_ESCAPE.search(path):
         raise MalformedRequest("The path has a malformed percent-escape.")
-    if "%" not in path and "." not in path and "\\" not in path:
-        return _check_characters(path.encode("latin-1", "replace"))
     found = path.encode("latin-1", "replace")
     for _ in range(MAX_DECODINGS):
         _check_characters(found)
@@ -131,13 +135,13 @@ def tail_of(path: str, prefix: str, decoded: str) -> str:
     """
     slashes = prefix.count("/")
     partial = prefix.rpartition("/")[2]
+    if path == decoded and "%" not in path:
+        return "/" + _after(path, slashes)[len(partial) :]  # most paths
     tail = _after(path, slashes)
     wanted = _after(decoded, slashes)[len(partial) :]
     if partial:
         # `/api*path`: the rest begins within a segment, whose escapes we do not know.
         tail = quote(wanted.encode("utf-8"), safe=_DECODED_SAFE)
-    elif tail == wanted and "%" not in tail:
-        pass  # most paths: nothing is escaped
     elif unquote_to_bytes(tail) != wanted.encode("utf-8"):
         raise MalformedRequest("The path has an escaped slash where none can be.")
     return "/" + tail

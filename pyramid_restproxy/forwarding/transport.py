@@ -6,6 +6,7 @@ content undecoded and in pieces as they come, framing and field values checked.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from http.client import HTTPException
 from typing import Any
 
@@ -27,6 +28,8 @@ __all__ = ["Outgoing", "send"]
 
 #: How much is read of another adapter's answer at a time, bytes.
 PIECE = 65536
+
+_origin_of = lru_cache(maxsize=1024)(origin_of)
 
 
 class Outgoing:
@@ -79,7 +82,7 @@ def _send_wire(
     options: BackendSettings,
 ) -> Answer:
     head, body = adapter.exchange(
-        origin_of(destination.url, options.via_proxy, options.verify, options.cert),
+        _origin_of(destination.url, options.via_proxy, options.verify, options.cert),
         encode_head(outgoing.method, outgoing.target, outgoing.fields),
         outgoing.body,
         method=outgoing.method,
@@ -164,6 +167,8 @@ def _check_framing(fields: Fields) -> None:
 
 class ForeignBody:
     """The content of another adapter's answer, undecoded."""
+
+    at_end = False  # known when a piece is asked for and none comes
 
     def __init__(self, response: requests.Response) -> None:
         self._response = response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from pyramid.request import Request
@@ -29,6 +30,7 @@ from pyramid_restproxy.forwarding.target import (
 __all__ = ["ForwardedRoute", "ProxyView", "forward", "prefix_of", "route_target"]
 
 
+@lru_cache(maxsize=1024)
 def prefix_of(pattern: str) -> str | None:
     """Return what stands before the ``*tail`` of a route's pattern.
 
@@ -49,9 +51,9 @@ def route_target(request: Request, policy: RoutePolicy) -> tuple[str, str, str]:
     path, query = raw_target(environ)
     check_path(path)
     script_name = environ.get("SCRIPT_NAME", "")
-    below = _below(path, script_name)
     if policy.path is not None:
         return fill_pattern(policy.path, request.matchdict), query, ""
+    below = _below(path, script_name) if script_name else path
     prefix = prefix_of(request.matched_route.pattern) if policy.strip_prefix else None
     if prefix is None:
         return below, query, script_name

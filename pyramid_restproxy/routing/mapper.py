@@ -78,6 +78,9 @@ def path_of(request: Request) -> str:
 
     :raises URLDecodeError: where it is not UTF-8.
     """
+    path: str = request.environ.get("PATH_INFO", "")
+    if path.isascii():
+        return path or "/"  # most paths: WebOb would decode it to the same
     try:
         return request.path_info or "/"
     except UnicodeDecodeError as error:

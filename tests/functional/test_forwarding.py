@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 from pyramid.config import Configurator
+from pyramid.response import Response
+from webob import Request
 
 from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.testing import Answer, FakeBackend
@@ -249,3 +251,24 @@ def test_a_connection_is_kept_between_requests():
         for _ in range(5):
             wire.exchange(authority, request(authority))
         assert backend.connections == 1 and pool.count() == 1
+
+
+def test_a_request_is_freed_without_the_garbage_collector():
+    """Bug: request methods and the parser made a cycle of each request and its body."""
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_route("own", "/own")
+        config.add_view(lambda request: Response("own"), route_name="own")
+        with FakeBackend(Answer(200, [], b"ok")) as backend:
+            config.add_backend("b", backend.url)
+            config.add_proxy_route("r", "/*path", "b")
+            app = config.make_wsgi_app()
+            for path in ("/own", "/forwarded"):
+                Request.blank(path).get_response(app)  # caches are filled
+                gc.collect()
+                gc.disable()
+                try:
+                    assert Request.blank(path).get_response(app).status_code == 200
+                    assert gc.collect() == 0
+                finally:
+                    gc.enable()

@@ -175,12 +175,12 @@ class KeepAliveAdapter(BaseAdapter):
         proxy = select_proxy(request.url or "", proxies) if proxies else None
         origin = origin_of(request.url or "", proxy, verify, cert)
         chunked = _is_chunked(request)
-        fields = list(_fields(request, origin))
+        method = _text(request.method or "GET")
         head, body = self.exchange(
             origin,
-            encode_head(request.method or "GET", _target(request, origin), fields),
+            encode_head(method, _target(request, origin), _fields(request, origin)),
             request.body,
-            method=request.method or "GET",
+            method=method,
             chunked=chunked,
             connect_timeout=connect_timeout,
             deadline=Deadline(read_timeout, self.total_timeout),
@@ -255,10 +255,11 @@ def _text(value: str | bytes) -> str:
 
 
 def _fields(request: PreparedRequest, origin: Origin) -> Fields:
-    if "Host" not in request.headers:
-        yield "Host", origin.authority
-    yield from request.headers.items()
+    given = request.headers
+    found = [] if "Host" in given else [("Host", origin.authority)]
+    found += [(_text(name), _text(value)) for name, value in given.items()]
     if origin.proxy and origin.scheme == "http":
         credentials = proxy_credentials(origin.proxy)
-        if credentials and "Proxy-Authorization" not in request.headers:
-            yield "Proxy-Authorization", credentials
+        if credentials and "Proxy-Authorization" not in given:
+            found.append(("Proxy-Authorization", credentials))
+    return found

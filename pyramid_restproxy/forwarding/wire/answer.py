@@ -27,6 +27,18 @@ RECEIVE = 65536
 NONE, LENGTH, CHUNKED, CLOSE = "none", "length", "chunked", "close"
 
 
+#: Field names as they came to (text, lower case); bounded, servers choose some.
+_names: dict[bytes, tuple[str, str]] = {}
+_MAX_NAMES = 2048
+
+
+def _name(name: bytes) -> tuple[str, str]:
+    text = name.decode("latin-1")
+    if len(_names) < _MAX_NAMES:
+        _names[name] = text, text.lower()
+    return text, text.lower()
+
+
 class Source(Protocol):
     """Where bytes come from, and where a connection goes when it is done."""
 
@@ -63,6 +75,8 @@ class Head:
         "excess",
         "pieces",
         "_reason",
+        "_length",
+        "_coding",
         "_interim",
         "_seen",
     )
@@ -76,6 +90,8 @@ class Head:
         self.keep_alive = self.complete = self.ended = self.excess = False
         self.pieces: list[bytes] = []
         self._reason = b""
+        self._length: str | None = None
+        self._coding: str | None = None
         self._interim = self._seen = 0
 
     @property
@@ -127,7 +143,14 @@ class Head:
             return  # a trailer, RFC 9110 section 6.5: WSGI cannot carry it
         if len(self.fields) >= MAX_FIELDS:
             raise MalformedAnswer(f"more than {MAX_FIELDS} fields")
-        self.fields.append((name.decode("latin-1"), value.decode("latin-1")))
+        text, lowered = _names.get(name) or _name(name)
+        field = text, value.decode("latin-1")
+        self.fields.append(field)
+        if lowered == "content-length":
+            self._length = field[1]
+        elif lowered == "transfer-encoding":
+            before = self._coding
+            self._coding = field[1] if before is None else f"{before},{field[1]}"
 
     def on_headers_complete(self) -> None:
         """Look at the head as a whole: status, version, framing."""
@@ -162,25 +185,24 @@ class Head:
         if self.status == 101 or self._interim > MAX_INTERIM:
             raise MalformedAnswer(f"unexpected {self.status}")
         self.fields, self._reason = [], b""
+        self._coding = self._length = None
 
     def _framed(self) -> tuple[str, int]:
         """Say how the end of the body is known (RFC 9112 section 6.3)."""
-        coding = length = None
-        for name, value in self.fields:
-            lowered = name.lower()
-            if lowered == "transfer-encoding":
-                coding = value if coding is None else f"{coding},{value}"
-            elif lowered == "content-length":
-                length = int(value)
         if self.bodyless or self.status in (204, 304):
             return NONE, 0
+        coding, length = self._coding, self._length
         if coding is not None:
             if coding.strip().lower() != "chunked":
                 raise MalformedAnswer(f"transfer coding {coding!r} is not supported")
             return CHUNKED, 0
         if length is not None:
-            return (LENGTH, length) if length else (NONE, 0)
+            return (LENGTH, int(length)) if int(length) else (NONE, 0)
         return CLOSE, 0
+
+    def let_go(self) -> None:
+        """Leave the parser, which refers to this object as this does to it."""
+        del self.parser
 
 
 def read_head(head: Head, source: Source, first: bytes = b"") -> bool:
@@ -225,17 +247,17 @@ class Body:
         :raises TruncatedBody: where the body ends before its end.
         :raises ReadTimeout, DeadlineExceeded: where it takes too long.
         """
-        while True:
-            piece = self._buffered()
-            if piece:
-                return self._counted(piece)
+        pieces = self._head.pieces
+        while not pieces:
             if self._source is None:
                 return b""
             self._receive(self._source)
+        return self._counted(pieces.pop(0))
 
-    def _buffered(self) -> bytes:
-        pieces = self._head.pieces
-        return pieces.pop(0) if pieces else b""
+    @property
+    def at_end(self) -> bool:
+        """Whether all of it has been read, and the connection is given back."""
+        return self._source is None
 
     def _counted(self, piece: bytes) -> bytes:
         head = self._head
@@ -284,6 +306,7 @@ class Body:
         source, self._source = self._source, None
         if source is not None:
             head = self._head
+            head.let_go()
             reusable = head.keep_alive and not head.excess and head.framing is not CLOSE
             source.release(reusable)
 
@@ -293,4 +316,5 @@ class Body:
         self._head.pieces.clear()
         self.closed = True
         if source is not None:
+            self._head.let_go()
             source.release(False)

@@ -16,7 +16,7 @@ import struct
 import threading
 import time
 import weakref
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import certifi
@@ -75,8 +75,7 @@ class Deadline:
         return ReadTimeout(f"the server was silent for {self.silence} s")
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a connection leads; connections to equal origins are alike.
 
     :ivar scheme: ``http``, ``https`` or ``http+unix``.

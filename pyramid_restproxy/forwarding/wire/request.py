@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import Any
 
 from requests.exceptions import InvalidHeader, InvalidURL
@@ -16,37 +17,34 @@ __all__ = ["BLOCK", "blocks", "chunks", "encode_head"]
 #: How much of a file is read at a time, bytes.
 BLOCK = 65536
 
-Text = str | bytes
-Fields = Iterable[tuple[Text, Text]]
+Fields = list[tuple[str, str]]
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # A target is visible ASCII: a space would end it (RFC 9112 section 3.2).
 _TARGET = re.compile(r"[\x21-\x7e]+")
+
+_name = itemgetter(0)
 
 #: Names and methods that were found to be tokens; bounded, clients choose some.
 _tokens: set[str] = set()
 _MAX_TOKENS = 2048
 
 
-def encode_head(method: Text, target: Text, fields: Fields) -> bytes:
+def encode_head(method: str, target: str, fields: Fields) -> bytes:
     """Write the head of a request.
 
     :param method: a token.
     :param target: the request target, percent-encoded already.
-    :param fields: (name, value) pairs, in order; str is written as latin-1.
+    :param fields: (name, value) pairs, in order; written as latin-1.
     :raises InvalidHeader: where the method, a name or a value could break the line.
     :raises InvalidURL: where the target could.
     """
-    verb, path = _checked_token(method), _text(target)
-    if not _TARGET.fullmatch(path):
+    tokens = [method, *map(_name, fields)]
+    if not _tokens.issuperset(tokens):
+        _check_tokens(tokens)
+    if not _TARGET.fullmatch(target):
         raise InvalidURL("the request target has characters that must be encoded")
-    lines = [f"{verb} {path} HTTP/1.1"]
-    for name, value in fields:
-        token = (
-            name if isinstance(name, str) and name in _tokens else _checked_token(name)
-        )
-        text = value if isinstance(value, str) else _text(value)
-        lines.append(f"{token}: {text}")
+    lines = [f"{method} {target} HTTP/1.1", *map(": ".join, fields)]
     head = "\r\n".join(lines)
     # As many line breaks as there are lines: none came in with a value.
     breaks = len(lines) - 1
@@ -58,18 +56,12 @@ def encode_head(method: Text, target: Text, fields: Fields) -> bytes:
         raise InvalidHeader("a field has characters outside latin-1") from error
 
 
-def _text(text: Text) -> str:
-    return text if isinstance(text, str) else text.decode("latin-1")
-
-
-def _checked_token(name: Text) -> str:
-    text = _text(name)
-    if text not in _tokens:
+def _check_tokens(tokens: list[str]) -> None:
+    for text in tokens:
         if not _TOKEN.fullmatch(text):
             raise InvalidHeader(f"the method or field name {text!r} is not a token")
-        if len(_tokens) < _MAX_TOKENS:
-            _tokens.add(text)
-    return text
+    if len(_tokens) < _MAX_TOKENS:
+        _tokens.update(tokens)
 
 
 def blocks(body: Any) -> Iterator[bytes]:
@@ -84,7 +76,7 @@ def blocks(body: Any) -> Iterator[bytes]:
         yield from map(_encoded, body)
 
 
-def _encoded(piece: Text) -> bytes:
+def _encoded(piece: str | bytes) -> bytes:
     return piece.encode("utf-8") if isinstance(piece, str) else piece
 
 

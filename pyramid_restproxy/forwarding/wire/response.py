@@ -140,6 +140,22 @@ class WireResponse(Response):
         """The charset that Content-Type names."""
         return get_encoding_from_headers(self.headers)
 
+    @property
+    def content(self) -> Any:
+        """The content, decoded; as bytes."""
+        if self._content is False and not (self._content_consumed or self._is_encoded):
+            # The bytes are the content: no need of urllib3's reader.
+            self._content = b"".join(iter(self._file.read1, b""))
+        return super().content
+
+    @property
+    def _is_encoded(self) -> bool:
+        return any(name.lower() == "content-encoding" for name, _ in self._head.fields)
+
+    @cached_property
+    def _file(self) -> BodyFile:
+        return BodyFile(self._body)
+
     @cached_property
     def cookies(self) -> RequestsCookieJar:  # type: ignore[override]
         """The cookies that this answer sets."""
@@ -151,7 +167,7 @@ class WireResponse(Response):
     def raw(self) -> HTTPResponse:  # type: ignore[override]
         """urllib3's view of the answer, its fields on lines of their own."""
         return _Reader(
-            body=BodyFile(self._body),
+            body=self._file,
             headers=self._fields,
             status=self.status_code,
             reason=self.reason,

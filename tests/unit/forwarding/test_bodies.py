@@ -8,8 +8,6 @@ import pytest
 from pyramid.request import Request
 
 from pyramid_restproxy.forwarding import bodies
-from pyramid_restproxy.forwarding.fields import FieldList
-from pyramid_restproxy.forwarding.model import Answer
 
 LARGE = b"x" * (bodies.SMALL + 1)
 
@@ -98,6 +96,10 @@ class Pieces:
         self.left = list(pieces)
         self.closed = 0
 
+    @property
+    def at_end(self):
+        return not self.left
+
     def read_piece(self):
         piece = self.left.pop(0) if self.left else b""
         if isinstance(piece, Exception):
@@ -110,9 +112,7 @@ class Pieces:
 
 def started(*pieces):
     body = Pieces(*pieces)
-    found = bodies.AnswerPieces(Answer(200, "OK", FieldList([]), body))
-    found.start()
-    return found, body
+    return bodies.start(body), body
 
 
 def test_pieces_come_as_they_are():
@@ -123,7 +123,18 @@ def test_pieces_come_as_they_are():
 
 
 def test_an_empty_body_has_no_piece():
-    assert list(started()[0]) == []
+    assert started()[0] == []
+
+
+def test_a_body_that_came_whole_is_a_list_so_that_servers_know_its_length():
+    assert started(b"ab")[0] == [b"ab"]
+
+
+def test_a_body_whose_end_is_not_known_yet_is_read_on():
+    class Chunked(Pieces):
+        at_end = False
+
+    assert list(bodies.start(Chunked(b"ab"))) == [b"ab"]
 
 
 def test_what_breaks_at_once_breaks_before_the_head_goes_out():

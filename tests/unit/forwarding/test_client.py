@@ -167,3 +167,20 @@ def test_forwarding_from_a_view():
             app.get("/s/a/%2e%2e/b")
     targets = [seen.target for seen in backend.requests]
     assert targets == ["/x?a=1&b=2", "/ported?how=ported", "/tail?q"]
+
+
+class TestRequestMethod:
+    method = client.RequestMethod(lambda request, *args, **options: (args, options))
+
+    def test_it_is_called_with_its_request(self):
+        assert self.method(1, a=2) == ((1,), {"a": 2})
+
+    def test_it_keeps_no_request_alive(self):
+        class Owner:
+            pass
+
+        owner = Owner()
+        bound = self.__class__.__dict__["method"].__get__(owner, Owner)
+        del owner
+        with pytest.raises(ReferenceError, match="gone"):
+            bound()

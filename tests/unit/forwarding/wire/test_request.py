@@ -13,7 +13,7 @@ from pyramid_restproxy.forwarding.wire import request
 
 
 def test_a_head_is_written_exactly_as_given():
-    fields = [("Host", "h"), (b"x-lower", b"caf\xe9"), ("X-A", "1"), ("X-A", "2")]
+    fields = [("Host", "h"), ("x-lower", "caf\xe9"), ("X-A", "1"), ("X-A", "2")]
     assert request.encode_head("GET", "/a%2Fb//c?x=%7e", fields) == (
         b"GET /a%2Fb//c?x=%7e HTTP/1.1\r\n"
         b"Host: h\r\nx-lower: caf\xe9\r\nX-A: 1\r\nX-A: 2\r\n\r\n"
