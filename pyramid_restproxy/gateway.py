@@ -14,8 +14,10 @@ from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError
 from pyramid.router import Router
 
+from pyramid_restproxy.forwarding.transform_lines import TransformList, parse_transforms
 from pyramid_restproxy.settings import (
     PREFIX,
+    TRANSFORMS,
     Settings,
     boolean,
     parse_settings,
@@ -33,8 +35,10 @@ ROUTE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "max_request_body": ("max_request_body", size),
     "forwarded": ("forwarded", boolean),
     "by": ("by", str),
+    "sse_prelude": ("sse_prelude", boolean),
     "path": ("path", str),
     "identity_headers": ("identity_headers", tokens),
+    "transforms": ("transforms", tokens),
 }
 
 
@@ -124,9 +128,31 @@ def configure(config: Configurator, settings: Settings) -> None:
             f"{PREFIX}backend.{min(strangers)}.*: there is no such backend in "
             f"{PREFIX}backends"
         )
+    transforms = {
+        name: parse_transforms(f"{PREFIX}{TRANSFORMS}{name}", lines)
+        for name, lines in settings.transforms.items()
+    }
     for number, route in enumerate(parse_routes(settings.routes), 1):
         name = f"{number} {route.pattern}"
-        config.add_proxy_route(name, route.pattern, route.backend, **route.options)
+        options = dict(route.options)
+        chosen = [_named(transforms, each) for each in options.pop("transforms", ())]
+        config.add_proxy_route(
+            name,
+            route.pattern,
+            route.backend,
+            request_transforms=[each for found in chosen for each in found.request],
+            response_transforms=[each for found in chosen for each in found.response],
+            **options,
+        )
+
+
+def _named(transforms: Mapping[str, TransformList], name: str) -> TransformList:
+    if name not in transforms:
+        raise ConfigurationError(
+            f"{PREFIX}routes: transforms={name}: there is no "
+            f"{PREFIX}{TRANSFORMS}{name}; there are: {', '.join(transforms) or 'none'}"
+        )
+    return transforms[name]
 
 
 def main(global_config: Mapping[str, str], **settings: str) -> Router:

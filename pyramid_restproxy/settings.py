@@ -21,6 +21,7 @@ from pyramid.exceptions import ConfigurationError
 from pyramid.registry import Registry
 from pyramid.settings import asbool
 
+from pyramid_restproxy.grammar import TOKEN
 from pyramid_restproxy.interfaces import IRestProxySettings
 
 __all__ = [
@@ -36,8 +37,6 @@ __all__ = [
 
 PREFIX = "restproxy."
 
-# RFC 9110 section 5.6.2
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 #: Methods that can never be the target of an override: GET and HEAD would skip
 #: the CSRF check, TRACE reflects credentials, CONNECT asks for a tunnel.
@@ -68,7 +67,7 @@ def tokens(value: object) -> tuple[str, ...]:
     """Read words that each are a token (RFC 9110 section 5.6.2)."""
     found = words(value)
     for word in found:
-        if not _TOKEN.fullmatch(word):
+        if not TOKEN.fullmatch(word):
             raise ValueError(f"{word!r} is not a token")
     return found
 
@@ -103,11 +102,6 @@ def size(value: object) -> int:
     if number < 0:
         raise ValueError("expected zero or more bytes")
     return number
-
-
-def optional_size(value: object) -> int | None:
-    """Read a size in bytes, or nothing for no limit."""
-    return None if value is None or value == "" else size(value)
 
 
 def text(value: object) -> str:
@@ -400,6 +394,9 @@ BACKEND_OPTIONS = (
     ),
 )
 
+#: ``restproxy.transforms.<name>``: lines of transforms that routes can name.
+TRANSFORMS = "transforms."
+
 #: Names of backends: what can stand in a setting's name and in a log line.
 BACKEND_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
@@ -443,6 +440,8 @@ class Settings:
     trusted_proxies: tuple[str, ...] = ()
     #: options given as ``restproxy.backend.<name>.<option>``, by backend, as read
     backend: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: lines of ``restproxy.transforms.<name>``, by name; they may hold credentials
+    transforms: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
 
 _TABLE = {row.name: row for row in SETTINGS}
@@ -471,6 +470,7 @@ def parse_settings(raw: Mapping[str, Any]) -> Settings:
     """
     values: dict[str, Any] = {}
     backend: dict[str, dict[str, Any]] = {}
+    transforms: dict[str, tuple[str, ...]] = {}
     for full_name, value in raw.items():
         if not full_name.startswith(PREFIX):
             continue
@@ -478,6 +478,10 @@ def parse_settings(raw: Mapping[str, Any]) -> Settings:
         if name.startswith("backend."):
             owner, option, read_value = _backend_option(full_name, name, value)
             backend.setdefault(owner, {})[option] = read_value
+        elif name.startswith(TRANSFORMS) and BACKEND_NAME.fullmatch(
+            name[len(TRANSFORMS) :]
+        ):
+            transforms[name[len(TRANSFORMS) :]] = lines(value)
         elif name in _TABLE:
             values[_TABLE[name].attribute] = read(_TABLE[name], full_name, value)
         else:
@@ -485,7 +489,7 @@ def parse_settings(raw: Mapping[str, Any]) -> Settings:
                 f"{full_name} is not a setting of pyramid_restproxy. Known: "
                 + ", ".join(PREFIX + known for known in sorted(_TABLE))
             )
-    return Settings(**values, backend=backend)
+    return Settings(**values, backend=backend, transforms=transforms)
 
 
 def _backend_option(full_name: str, name: str, value: object) -> tuple[str, str, Any]:

@@ -10,10 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pyramid_restproxy.forwarding.model import AnswerBody
+from pyramid_restproxy.forwarding.model import Answer, AnswerBody
 from pyramid_restproxy.routing.override import read_up_to
 
-__all__ = ["AnswerPieces", "BytesBody", "LimitedBody", "request_body", "start"]
+__all__ = [
+    "AnswerPieces",
+    "BytesBody",
+    "LimitedBody",
+    "after_prelude",
+    "is_event_stream",
+    "request_body",
+    "start",
+]
 
 #: A body of at most this size (bytes) is read at once and sent with the head.
 SMALL = 65536
@@ -119,6 +127,22 @@ def start(body: AnswerBody) -> Iterable[bytes]:
     if body.at_end:
         return [first] if first else []
     return AnswerPieces(first, body)
+
+
+def is_event_stream(answer: Answer) -> bool:
+    """Say whether an answer is a stream of server-sent events."""
+    kind = answer.headers.get("Content-Type") or ""
+    return kind.partition(";")[0].strip().lower() == "text/event-stream"
+
+
+def after_prelude(answer: Answer) -> AnswerPieces:
+    """Begin an event stream with an empty comment.
+
+    WSGI servers send the head with the first piece (PEP 3333), and a client waits for
+    the head; the first event may be a long time coming.
+    """
+    answer.headers.remove("Content-Length")
+    return AnswerPieces(b":\n\n", answer.body)
 
 
 class AnswerPieces:

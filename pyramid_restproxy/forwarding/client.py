@@ -30,6 +30,7 @@ from pyramid_restproxy.forwarding.model import (
     Gateway,
     IGateway,
     ProxyCall,
+    RequestTransform,
     RoutePolicy,
 )
 from pyramid_restproxy.forwarding.target import check_path, edit_query
@@ -115,10 +116,9 @@ class BackendClient:
         :raises MalformedRequest: for a path with dot segments or malformed escapes.
         """
         call = self._call(method, service_url(path, params), headers or {})
-        if json_data is not None:
-            data = json.dumps(json_data).encode("utf-8")
-            call.headers.set("Content-Type", "application/json")
         call.body, call.length = data, len(data or b"")
+        if json_data is not None and data is None:
+            _set_json(call, json_data)
         try:
             return _read(attempt(call), call)
         except ForwardingFailed as error:
@@ -307,8 +307,25 @@ def invoke_backend_service_as_proxy(
 ) -> Response:
     """Forward a request to a service of a backend and return its answer.
 
-    :param method, json_data, response_token, public, secure: taken for the sake of
-        ported code; the request's own method and body are what is sent.
+    :param method: the method to send, the request's own where it is left out.
+    :param json_data: sent as JSON in the place of the request's body.
+    :param response_token, public, secure: taken for the sake of ported code.
     :param backend_name: which backend.
     """
-    return forward_request(request, backend_name, path)
+    policy = RoutePolicy(request_transforms=(_sending(method, json_data),))
+    return forward_request(request, backend_name, path, policy=policy)
+
+
+def _sending(method: str | None, json_data: Any) -> RequestTransform:
+    def transform(call: ProxyCall) -> None:
+        call.method = method or call.method
+        if json_data is not None:
+            _set_json(call, json_data)
+
+    return transform
+
+
+def _set_json(call: ProxyCall, json_data: Any) -> None:
+    call.body = json.dumps(json_data).encode("utf-8")
+    call.length = len(call.body)
+    call.headers.set("Content-Type", "application/json")

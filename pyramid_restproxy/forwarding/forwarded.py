@@ -16,6 +16,7 @@ from typing import NamedTuple
 from pyramid.exceptions import ConfigurationError
 
 from pyramid_restproxy.forwarding.fields import Fields
+from pyramid_restproxy.grammar import TOKEN
 
 __all__ = [
     "CLAIMS",
@@ -40,8 +41,6 @@ CLAIMS = frozenset(
         "x-real-ip",
     }
 )
-
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 class TrustedProxies:
@@ -148,7 +147,7 @@ def forwarded_element(client: Client, by: str = "") -> str:
 
 
 def _quoted(value: str) -> str:
-    if _TOKEN.fullmatch(value):
+    if TOKEN.fullmatch(value):
         return value
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

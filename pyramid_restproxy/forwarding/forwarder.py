@@ -20,7 +20,12 @@ from pyramid.response import Response
 
 from pyramid_restproxy.exceptions import MalformedRequest
 from pyramid_restproxy.forwarding.attempts import attempt
-from pyramid_restproxy.forwarding.bodies import request_body, start
+from pyramid_restproxy.forwarding.bodies import (
+    after_prelude,
+    is_event_stream,
+    request_body,
+    start,
+)
 from pyramid_restproxy.forwarding.failures import (
     TRANSPORT_ERRORS,
     Failure,
@@ -184,7 +189,8 @@ def _response(call: ProxyCall, answer: Answer, policy: RoutePolicy) -> ProxyResp
         _rewrite_location(call, answer)
     _transform(call, answer, policy)
     try:
-        pieces = start(answer.body)
+        early = policy.sse_prelude and is_event_stream(answer)
+        pieces = after_prelude(answer) if early else start(answer.body)
     except TRANSPORT_ERRORS as error:
         raise failed_by(error, call.backend.name) from error
     reason = answer.reason or _REASONS.get(answer.status, "Unknown")

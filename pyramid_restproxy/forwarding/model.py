@@ -193,6 +193,8 @@ class RoutePolicy:
     :ivar max_request_body: bytes, None for no limit.
     :ivar forwarded: whether to send Forwarded (RFC 7239) besides X-Forwarded fields.
     :ivar by: this gateway's name in Forwarded.
+    :ivar sse_prelude: whether an event stream begins with a comment of the gateway's,
+        so that its head reaches the client before the first event.
     """
 
     strip_prefix: bool = True
@@ -204,6 +206,7 @@ class RoutePolicy:
     max_request_body: int | None = None
     forwarded: bool = False
     by: str = ""
+    sse_prelude: bool = False
 
 
 @dataclass(slots=True)

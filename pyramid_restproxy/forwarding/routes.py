@@ -162,6 +162,7 @@ def add_proxy_route(
     max_request_body: int | None = None,
     forwarded: bool = False,
     by: str = "",
+    sse_prelude: bool = False,
     **options: Any,
 ) -> None:
     """Add a route whose requests are forwarded.
@@ -181,6 +182,8 @@ def add_proxy_route(
     :param max_request_body: bytes; more is 413.
     :param forwarded: whether to send ``Forwarded`` (RFC 7239) too.
     :param by: this gateway's name in ``Forwarded``, e.g. ``_gateway``.
+    :param sse_prelude: whether event streams begin with a comment line, so that the
+        head reaches the client although the first event is late.
     :param options: route predicates and ``factory`` go to the route, all else
         (``permission``, ``require_csrf``, ...) to its view.
     :raises ConfigurationError: where an argument is not what it must be, or, when the
@@ -204,6 +207,7 @@ def add_proxy_route(
         max_request_body=max_request_body,
         forwarded=_flag(name, "forwarded", forwarded),
         by=by,
+        sse_prelude=_flag(name, "sse_prelude", sse_prelude),
     )
     intr = config.introspectable(
         "restproxy proxy routes", name, f"{pattern} -> {backend}", "proxy route"

@@ -54,7 +54,8 @@ def route_target(request: Request, policy: RoutePolicy) -> tuple[str, str, str]:
     if policy.path is not None:
         return fill_pattern(policy.path, request.matchdict), query, ""
     below = _below(path, script_name) if script_name else path
-    prefix = prefix_of(request.matched_route.pattern) if policy.strip_prefix else None
+    route = request.matched_route  # None where a view was found by traversal
+    prefix = prefix_of(route.pattern) if route and policy.strip_prefix else None
     if prefix is None:
         return below, query, script_name
     info = environ["PATH_INFO"]

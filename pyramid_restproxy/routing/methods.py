@@ -5,7 +5,6 @@ Pure, and at the bottom of routing: nothing of ours is imported.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +12,12 @@ from typing import Any
 from pyramid.config import not_
 from pyramid.exceptions import ConfigurationError
 
+from pyramid_restproxy.grammar import TOKEN
+
 __all__ = ["ALLOW_ORDER", "ANY_METHOD", "MethodSet", "allow_order", "method_tokens"]
 
 #: The order of Allow; others follow alphabetically (RFC 9110 section 10.2.1).
 ALLOW_ORDER = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def method_tokens(value: Any, option: str = "allowed_methods") -> tuple[str, ...]:
@@ -36,7 +35,7 @@ def method_tokens(value: Any, option: str = "allowed_methods") -> tuple[str, ...
             f"{option}={value!r}: expected a method or a tuple of methods"
         )
     for method in found:
-        if not isinstance(method, str) or not _TOKEN.fullmatch(method):
+        if not isinstance(method, str) or not TOKEN.fullmatch(method):
             raise ConfigurationError(f"{option}={value!r}: {method!r} is not a method")
     methods = {method.upper() for method in found}
     # RFC 9110 section 9.3.2: what GET answers, HEAD answers.

@@ -23,12 +23,12 @@ MB = 1024 * 1024
 
 
 @contextmanager
-def gateway(backend, settings=None, **options):
+def gateway(backend, settings=None, route=None, **options):
     """Serve a gateway in front of a backend; give its authority and its pool."""
     with Configurator(settings=settings or {}) as config:
         config.include("pyramid_restproxy")
         config.add_backend("b", backend.url, **options)
-        config.add_proxy_route("r", "/*path", "b")
+        config.add_proxy_route("r", "/*path", "b", **(route or {}))
         app = config.make_wsgi_app()
     pool = config.registry.getUtility(IGateway).backends["b"].adapter.pool
     # What waitress itself holds back for a slow client is not ours to measure.
@@ -61,6 +61,28 @@ def test_events_are_not_held_back():
             assert reader.read(9) == b"data: 1\n\n"  # the second was not sent yet
             go_on.set()
             assert b"data: 2\n\n" in reader.read(16)
+
+
+def test_a_late_first_event_does_not_keep_the_head_back():
+    go_on = threading.Event()
+    answer = Answer(
+        200,
+        [("Content-Type", "text/event-stream")],
+        pieces=[lambda: go_on.wait(10), b"data: 1\n\n"],
+    )
+    with (
+        FakeBackend(answer) as backend,
+        gateway(backend, route={"sse_prelude": True}) as (authority, _),
+        connect(authority) as client,
+        client.makefile("rb") as reader,
+    ):
+        client.sendall(request(authority))
+        while reader.readline() != b"\r\n":
+            pass
+        assert reader.readline() == b"3\r\n"
+        assert reader.read(5) == b":\n\n\r\n"  # before there is any event
+        go_on.set()
+        assert b"data: 1\n\n" in reader.read(16)
 
 
 def test_a_cut_body_looks_cut():

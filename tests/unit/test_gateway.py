@@ -92,9 +92,28 @@ def test_a_gateway():
         assert users.requests[0].header("Host") == "localhost:80"
 
 
+def test_transforms_of_settings():
+    with FakeBackend(Answer(headers=[("X-By", "php")], body=b"ok")) as backend:
+        app = gateway.main(
+            {},
+            **{
+                "restproxy.backends": f"b = {backend.url}",
+                "restproxy.routes": "/*path -> b transforms=asked,answered",
+                "restproxy.transforms.asked": "\nset_request_header X-Team: blue\n",
+                "restproxy.transforms.answered": "remove_response_headers X-By",
+            },
+        )
+        response = webtest.TestApp(app, lint=False).get("/")
+        assert "X-By" not in response.headers
+        assert backend.requests[0].header("X-Team") == "blue"
+
+
 @pytest.mark.parametrize(
     "settings, says",
     [
+        ({"restproxy.routes": "/x -> b transforms=y"}, "no restproxy.transforms.y"),
+        ({"restproxy.transforms.a b": "x"}, "is not a setting"),
+        ({"restproxy.transforms.a": "x y"}, "restproxy.transforms.a: 'x'"),
         ({"restproxy.routes": "/x -> users"}, "'users', which is not there"),
         ({"restproxy.backend.users.host": "preserve"}, "restproxy.backend.users"),
         ({"restproxy.backends": "a = ftp://b"}, "must begin"),

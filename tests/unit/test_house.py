@@ -20,6 +20,8 @@ ROOMS = [
     "prest",
     "gateway",
     "testing",
+    "services",
+    "trust",
     "forwarding",
     "routing",
     "renderers",
@@ -27,6 +29,7 @@ ROOMS = [
     "negotiation",
     "settings",
     "exceptions",
+    "grammar",
     "interfaces",
 ]
 

@@ -23,7 +23,7 @@ def test_every_option_of_a_backend_has_an_attribute_with_its_default(row):
 
 
 def test_there_are_no_attributes_without_a_row():
-    rows = {row.attribute for row in s.SETTINGS} | {"backend"}
+    rows = {row.attribute for row in s.SETTINGS} | {"backend", "transforms"}
     assert {each.name for each in fields(s.Settings)} == rows
     rows = {row.name for row in s.BACKEND_OPTIONS}
     assert {each.name for each in fields(s.BackendSettings)} == rows
@@ -118,10 +118,6 @@ def test_bad_options_are_named_without_secrets(option, raw):
     with pytest.raises(ConfigurationError, match=option) as caught:
         s.parse_settings({f"restproxy.backend.users.{option}": raw})
     assert "secret" not in str(caught.value)
-
-
-def test_optional_sizes():
-    assert s.optional_size("") is None and s.optional_size("3") == 3
 
 
 def test_settings_changed_after_the_include_count():

@@ -17,6 +17,7 @@ ROUTE_KEYS = {
     "identity_headers",
     "max_request_body",
     "rewrite_location",
+    "sse_prelude",
     "strip_prefix",
 }
 #: Keys that the server or the environment of the test takes care of.

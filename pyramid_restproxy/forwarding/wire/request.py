@@ -12,6 +12,8 @@ from typing import Any
 
 from requests.exceptions import InvalidHeader, InvalidURL
 
+from pyramid_restproxy.grammar import TOKEN
+
 __all__ = ["BLOCK", "blocks", "chunks", "encode_head"]
 
 #: How much of a file is read at a time, bytes.
@@ -19,7 +21,6 @@ BLOCK = 65536
 
 Fields = list[tuple[str, str]]
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # A target is visible ASCII: a space would end it (RFC 9112 section 3.2).
 _TARGET = re.compile(r"[\x21-\x7e]+")
 
@@ -58,7 +59,7 @@ def encode_head(method: str, target: str, fields: Fields) -> bytes:
 
 def _check_tokens(tokens: list[str]) -> None:
     for text in tokens:
-        if not _TOKEN.fullmatch(text):
+        if not TOKEN.fullmatch(text):
             raise InvalidHeader(f"the method or field name {text!r} is not a token")
     if len(_tokens) < _MAX_TOKENS:
         _tokens.update(tokens)

@@ -169,6 +169,17 @@ def test_forwarding_from_a_view():
     assert targets == ["/x?a=1&b=2", "/ported?how=ported", "/tail?q"]
 
 
+def test_ported_code_forwards_with_a_method_and_a_body_of_its_own(request_to):
+    with FakeBackend(Answer(body=b"ok")) as backend:
+        request = request_to(backend.url)
+        invoke_backend_service_as_proxy(request, "PUT", "/x", {"a": 1})
+        invoke_backend_service_as_proxy(request, "DELETE", "/x")
+    first, second = backend.requests
+    assert (first.method, first.body) == ("PUT", b'{"a": 1}')
+    assert first.header("Content-Type") == "application/json"
+    assert (second.method, second.body) == ("DELETE", b"")
+
+
 class TestRequestMethod:
     method = client.RequestMethod(lambda request, *args, **options: (args, options))
 
