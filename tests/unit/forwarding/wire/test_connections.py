@@ -176,7 +176,11 @@ def serve_tls(serve, authority):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
 
-    def start(script):
+    def start(script, ask_for_certificate=False):
+        if ask_for_certificate:
+            authority.configure_trust(context)
+            context.verify_mode = ssl.CERT_REQUIRED
+
         def over_tls(connection, reader):
             with context.wrap_socket(connection.dup(), server_side=True) as wrapped:
                 with wrapped.makefile("rb") as tls_reader:
@@ -223,6 +227,33 @@ def test_an_answer_during_a_tls_upload_stops_it(serve_tls, bundle):
     while made.send_watching(b"x" * 1_000_000, FOREVER):
         pass
     assert made.receive(100, FOREVER) == b"enough"
+    made.close()
+
+
+def test_a_client_certificate(serve_tls, bundle, authority, tmp_path):
+    def tell_who(connection, reader):
+        names = dict(pair[0] for pair in connection.getpeercert()["subject"])
+        connection.sendall(names["commonName"].encode())
+
+    issued = authority.issue_cert("gateway.example", common_name="the gateway")
+    chain, key = str(tmp_path / "chain.pem"), str(tmp_path / "key.pem")
+    for each in issued.cert_chain_pems:
+        each.write_to_path(chain, append=True)
+    issued.private_key_pem.write_to_path(key)
+    server = serve_tls(tell_who, ask_for_certificate=True)
+    origin = Origin("https", "localhost", server.port, verify=bundle, cert=(chain, key))
+    made = connect(origin, 5, FOREVER)
+    assert made.receive(100, FOREVER) == b"the gateway"
+    made.close()
+
+
+def test_a_server_that_misses_the_client_certificate_ends_the_connection(
+    serve_tls, bundle
+):
+    server = serve_tls(wait_for_end, ask_for_certificate=True)
+    server.errors = []
+    made = connect(Origin("https", "localhost", server.port, verify=bundle), 5, FOREVER)
+    assert made.receive(100, FOREVER) == b""  # TLS 1.3 tells after the handshake
     made.close()
 
 
