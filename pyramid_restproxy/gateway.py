@@ -23,6 +23,7 @@ from pyramid_restproxy.settings import (
     parse_settings,
     size,
     tokens,
+    weighted_urls,
 )
 
 __all__ = ["BackendLine", "RouteLine", "main", "parse_backends", "parse_routes"]
@@ -47,7 +48,7 @@ class BackendLine:
     """One line of ``restproxy.backends``: a name and its destinations."""
 
     name: str
-    urls: tuple[str, ...]
+    urls: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class RouteLine:
 
 
 def parse_backends(lines: Iterable[str]) -> list[BackendLine]:
-    """Read ``name = url [url ...]``, one a line.
+    """Read ``name = url [weight=n] [url ...]``, one a line.
 
     :raises ConfigurationError: naming the line and what is expected.
     """
@@ -74,7 +75,10 @@ def parse_backends(lines: Iterable[str]) -> list[BackendLine]:
             )
         if name in found:
             raise ConfigurationError(f"{PREFIX}backends: {name!r} is there twice")
-        found[name] = BackendLine(name, tuple(urls.split()))
+        try:
+            found[name] = BackendLine(name, tuple(weighted_urls(urls.split())))
+        except ValueError as error:
+            raise ConfigurationError(f"{PREFIX}backends: {name!r}: {error}") from error
     return list(found.values())
 
 

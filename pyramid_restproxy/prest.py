@@ -2,7 +2,8 @@
 
 ``prest routes development.ini`` lists resources, representations and forwarded
 routes; ``prest explain development.ini GET /posts/1 -H 'Accept: text/html'`` says
-how a request would be answered, without running the view.
+how a request would be answered, without running the view. ``prest backends
+development.ini`` asks every destination once and says what came back.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pyramid.paster import bootstrap, setup_logging
 from pyramid.registry import Registry
 from pyramid.request import Request, apply_request_extensions
 
+from pyramid_restproxy.forwarding.model import IGateway
+from pyramid_restproxy.forwarding.probes import probe
 from pyramid_restproxy.routing.catalogue import ViewRow, catalogue_of
 from pyramid_restproxy.routing.explain import decide
 from pyramid_restproxy.routing.methods import allow_order
@@ -31,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     :param argv: the words after ``prest``; those of the process where left out.
-    :returns: the exit status: 0, or 1 where ``explain`` finds a refusal.
+    :returns: the exit status: 0, or 1 where ``explain`` finds a refusal or
+        ``backends`` a destination that does not answer.
     """
     options = _parser().parse_args(argv)
     setup_logging(options.ini)
@@ -45,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     routes = commands.add_parser("routes", help="list resources and forwarded routes")
     routes.add_argument("ini", help="the ini file, e.g. development.ini#main")
     routes.set_defaults(run=_routes)
+    backends = commands.add_parser("backends", help="ask every destination once")
+    backends.add_argument("ini", help="the ini file, e.g. development.ini#main")
+    backends.set_defaults(run=_backends)
     explain = commands.add_parser("explain", help="say how a request is answered")
     explain.add_argument("ini", help="the ini file, e.g. development.ini#main")
     explain.add_argument("method", help="e.g. GET")
@@ -115,6 +122,27 @@ def _print_table(rows: Sequence[Sequence[str]], out: io.TextIOBase) -> None:
     for row in (rows[0], rule, *rows[1:]):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         print("  ".join(cells).rstrip(), file=out)
+
+
+# -- prest backends -----------------------------------------------------------
+
+
+def _backends(
+    options: argparse.Namespace, registry: Registry, out: io.TextIOBase
+) -> int:
+    rows = [("Backend", "Destination", "Weight", "Path", "Answer")]
+    for backend in registry.getUtility(IGateway).backends.values():
+        if backend.on_use is not None:
+            backend.on_use()  # where the destinations come from a provider
+        path = backend.options.probe_path or "/"
+        for endpoint in backend.endpoints:
+            wrong = probe(backend, endpoint.destination, path)
+            if wrong.isdigit() and not backend.options.probe_path:
+                wrong = ""  # it speaks HTTP; nobody said what it has at /
+            cells = endpoint.url, f"{endpoint.weight:g}", path, wrong or "ok"
+            rows.append((backend.name, *cells))
+    _print_table(rows, out)
+    return 0 if all(row[-1] == "ok" for row in rows[1:]) else 1
 
 
 # -- prest explain ------------------------------------------------------------

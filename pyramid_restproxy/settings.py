@@ -12,7 +12,7 @@ the application may still change ``registry.settings`` after the include.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,6 +130,68 @@ def one_of(*allowed: str) -> Callable[[object], str]:
         return word
 
     return cast
+
+
+def number(value: object) -> int:
+    """Read a whole number, zero or more."""
+    found = int(value)  # type: ignore[call-overload]
+    if found < 0:
+        raise ValueError("expected a whole number, zero or more")
+    return int(found)
+
+
+def optional_number(value: object) -> int | None:
+    """Read a whole number, zero or more, or nothing."""
+    return None if value is None or value == "" else number(value)
+
+
+def share(value: object) -> float:
+    """Read a share between 0 and 1."""
+    found = float(value)  # type: ignore[arg-type]
+    if not 0 <= found <= 1:
+        raise ValueError("expected a share between 0 and 1")
+    return found
+
+
+def statuses(value: object) -> tuple[int, ...]:
+    """Read status codes of errors."""
+    listed = [value] if isinstance(value, int) else value
+    if isinstance(listed, str):
+        listed = words(listed)
+    found = tuple(int(each) for each in listed)  # type: ignore[attr-defined]
+    if not all(400 <= each <= 599 for each in found):
+        raise ValueError("expected status codes from 400 to 599")
+    return found
+
+
+def weighted_urls(given: Iterable[str]) -> list[tuple[str, float]]:
+    """Read URLs, each of which ``weight=n`` may follow."""
+    found: list[tuple[str, float]] = []
+    for word in given:
+        if not word.startswith("weight="):
+            found.append((word, 1.0))
+            continue
+        weight = float(word.removeprefix("weight="))
+        if not found or not 0 < weight < float("inf"):
+            raise ValueError(f"{word}: expected a positive number, after a URL")
+        found[-1] = found[-1][0], weight
+    return found
+
+
+def affinity(value: object) -> str:
+    """Read what keeps requests at a destination."""
+    word = text(value)
+    if word in ("", "cookie", "user") or re.fullmatch(r"header:[A-Za-z0-9-]+", word):
+        return word
+    raise ValueError("expected 'cookie', 'user' or 'header:Name'")
+
+
+def path(value: object) -> str:
+    """Read a path that begins with a slash, or nothing."""
+    word = text(value)
+    if word and not re.fullmatch(r"/[!-~]*", word):
+        raise ValueError("expected a path that begins with '/'")
+    return word
 
 
 def host_policy(value: object) -> str:
@@ -321,6 +383,14 @@ SETTINGS = (
         "one a line, first match wins.",
     ),
     Setting(
+        "secret",
+        text,
+        "",
+        "text",
+        "Key of what the gateway signs for itself (affinity cookies). The same in all "
+        "processes; without one each process has its own.",
+    ),
+    Setting(
         "trusted_proxies",
         words,
         (),
@@ -392,6 +462,143 @@ BACKEND_OPTIONS = (
         "seconds",
         "How long an idle connection is kept.",
     ),
+    Setting(
+        "balance",
+        one_of("round_robin", "random", "least_requests", "two_choices", "first"),
+        "round_robin",
+        "word",
+        "Who is asked next: each in turn (``round_robin``), any (``random``), who has "
+        "least to do (``least_requests``), the better of any two (``two_choices``), or "
+        "the first that works (``first``).",
+    ),
+    Setting(
+        "affinity",
+        affinity,
+        "",
+        "word",
+        "What keeps requests at one destination: a signed ``cookie``, the ``user``, or "
+        "``header:Name``; none where it is empty.",
+    ),
+    Setting(
+        "affinity_lost",
+        one_of("redistribute", "refuse"),
+        "redistribute",
+        "word",
+        "When that destination is gone: ask another, or answer 503.",
+    ),
+    Setting(
+        "retries",
+        number,
+        1,
+        "requests",
+        "How often a request that got no answer is sent again: only idempotent ones, "
+        "or with ``Idempotency-Key``, and to another destination.",
+    ),
+    Setting(
+        "retry_statuses",
+        statuses,
+        (),
+        "status codes",
+        "Answers after which such a request is sent again, after ``Retry-After`` where "
+        "that is at most 2 s.",
+    ),
+    Setting(
+        "retry_budget",
+        share,
+        0.2,
+        "share",
+        "How many retries there may be for each request, besides a reserve of 10.",
+    ),
+    Setting(
+        "max_fails",
+        optional_number,
+        None,
+        "failures",
+        "Failures within ``fail_window`` after which a destination is not asked for "
+        "``cool_down``; 0 for never. Without a value: 3 where there are several "
+        "destinations, 0 where there is one.",
+    ),
+    Setting(
+        "fail_window", seconds, 10.0, "seconds", "How far back failures are counted."
+    ),
+    Setting(
+        "cool_down",
+        seconds,
+        10.0,
+        "seconds",
+        "How long such a destination rests; then one request is let through to see.",
+    ),
+    Setting(
+        "error_rate",
+        share,
+        0.0,
+        "share",
+        "Share of failed requests within ``fail_window`` that has the same effect, "
+        "from ``min_volume`` requests on; 0 for never.",
+    ),
+    Setting(
+        "min_volume",
+        number,
+        20,
+        "requests",
+        "How many requests there must be before ``error_rate`` counts.",
+    ),
+    Setting(
+        "failure_statuses",
+        statuses,
+        (),
+        "status codes",
+        "Answers that count as failures of the destination.",
+    ),
+    Setting(
+        "max_in_flight",
+        number,
+        0,
+        "requests",
+        "How many requests may be on their way at the same time; one more is answered "
+        "503 at once. 0 for no limit.",
+    ),
+    Setting(
+        "max_response_body",
+        number,
+        0,
+        "bytes",
+        "Larger answers are refused, or cut off where their length was not told "
+        "before. 0 for no limit.",
+    ),
+    Setting(
+        "probe_path",
+        path,
+        "",
+        "path",
+        "Path that is asked for at every destination now and then, to see whether it "
+        "works; nothing is asked where it is empty.",
+    ),
+    Setting(
+        "probe_interval", seconds, 10.0, "seconds", "How often, give or take a tenth."
+    ),
+    Setting("probe_timeout", seconds, 2.0, "seconds", "How long the answer may take."),
+    Setting(
+        "probe_fails",
+        number,
+        2,
+        "probes",
+        "Failed probes in a row after which a destination is not asked.",
+    ),
+    Setting(
+        "probe_passes",
+        number,
+        1,
+        "probes",
+        "Probes in a row answered 2xx or 3xx after which it is asked again.",
+    ),
+    Setting(
+        "refresh",
+        seconds,
+        30.0,
+        "seconds",
+        "How often destinations that a callable provides are asked for anew.",
+    ),
 )
 
 #: ``restproxy.transforms.<name>``: lines of transforms that routes can name.
@@ -414,6 +621,26 @@ class BackendSettings:
     via_proxy: str | None = field(default=None, repr=False)  # may hold a password
     pool_size: int = 32
     idle_timeout: float = 30.0  #: seconds
+    balance: str = "round_robin"
+    affinity: str = ""
+    affinity_lost: str = "redistribute"
+    retries: int = 1
+    retry_statuses: tuple[int, ...] = ()
+    retry_budget: float = 0.2
+    max_fails: int | None = None
+    fail_window: float = 10.0  #: seconds
+    cool_down: float = 10.0  #: seconds
+    error_rate: float = 0.0
+    min_volume: int = 20
+    failure_statuses: tuple[int, ...] = ()
+    max_in_flight: int = 0
+    max_response_body: int = 0  #: bytes
+    probe_path: str = ""
+    probe_interval: float = 10.0  #: seconds
+    probe_timeout: float = 2.0  #: seconds
+    probe_fails: int = 2
+    probe_passes: int = 1
+    refresh: float = 30.0  #: seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,6 +664,7 @@ class Settings:
     override_peek: int = 65536  #: bytes
     backends: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
+    secret: str = field(default="", repr=False)
     trusted_proxies: tuple[str, ...] = ()
     #: options given as ``restproxy.backend.<name>.<option>``, by backend, as read
     backend: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

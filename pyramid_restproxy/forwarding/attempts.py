@@ -1,22 +1,39 @@
 """Which destination is asked, and whether another is asked after it failed.
 
-A connection that could not be made is tried at the next destination, for any method:
-nothing has been sent. A request on a kept connection that the backend closed
-unanswered is sent once more, on a new one, where it is idempotent (RFC 9110 section
-9.2.2) and its body can be sent again. Nothing else is repeated.
+- A connection that could not be made goes to the next destination, for any method:
+  nothing has been sent.
+- What was sent is sent again only where that cannot do harm: the method is idempotent
+  (RFC 9110 section 9.2.2) or the request has an Idempotency-Key, its body can be
+  replayed, ``retries`` and the retry budget allow it, and nothing of an answer has gone
+  on. It goes to a destination that has not been asked yet.
+- A kept connection that the backend closed unanswered is no failure of the backend:
+  the same one is asked once more, on a new connection.
+- An answer with one of ``retry_statuses`` counts as a failure that was sent.
+
+All attempts share one deadline.
 """
 
 from __future__ import annotations
 
+import random
+import time
+from collections.abc import Iterable
+
+from pyramid_restproxy.forwarding.affinity import owner_of
 from pyramid_restproxy.forwarding.bodies import LimitedBody
+from pyramid_restproxy.forwarding.destination import Destination
+from pyramid_restproxy.forwarding.endpoint import Endpoint
 from pyramid_restproxy.forwarding.failures import (
     TRANSPORT_ERRORS,
+    Blame,
     Failure,
     ForwardingFailed,
+    failed,
     failed_by,
 )
 from pyramid_restproxy.forwarding.fields import Fields
-from pyramid_restproxy.forwarding.model import Answer, Backend, Destination, ProxyCall
+from pyramid_restproxy.forwarding.load import Gate
+from pyramid_restproxy.forwarding.model import Answer, Backend, ProxyCall
 from pyramid_restproxy.forwarding.target import join_path, join_query
 from pyramid_restproxy.forwarding.transport import Outgoing, send
 from pyramid_restproxy.forwarding.wire.connections import Deadline
@@ -41,30 +58,162 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 #: Methods whose requests say that they have no content (RFC 9110 section 8.6).
 WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 
+#: The longest Retry-After that a retry waits for, seconds; a longer one goes on to the
+#: client, who can wait without holding a thread.
+LONGEST_WAIT = 2.0
+#: The longest wait before the first retry of the same destination, seconds.
+BACKOFF = 0.05
+
+
+class Exchange:
+    """One exchange with an endpoint: counted in, reported on, counted out.
+
+    :param endpoint: who is asked.
+
+    :ivar gate: what is left when it is over, besides.
+    """
+
+    __slots__ = ("_endpoint", "gate")
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self.gate: Gate | None = None
+        endpoint.begin()
+
+    def finished(self) -> None:
+        """Count it out."""
+        self._endpoint.end()
+        if self.gate is not None:
+            self.gate.leave()
+
+    def broken(self) -> None:
+        """Note that the backend broke its answer off."""
+        self._endpoint.health.failed()
+
 
 def attempt(call: ProxyCall) -> Answer:
     """Send a call until it is answered or may not be sent again.
 
-    :returns: the head of the answer; ``call.destination`` is who gave it.
-    :raises ForwardingFailed: where nobody answered.
+    :returns: the head of the answer; ``call.endpoint`` is who gave it.
+    :raises ForwardingFailed: where nobody answered, or nobody may be asked.
     """
     backend = call.backend
+    if backend.on_use is not None:
+        backend.on_use()
+    if not backend.gate.enter():
+        raise failed(Failure.OVERLOADED, backend.name, retry_after=1)
+    try:
+        answer, exchange = _attempts(call, backend)
+    except BaseException:
+        backend.gate.leave()
+        raise
+    exchange.gate = backend.gate
+    answer.watcher = exchange
+    _spend_retries(call)
+    return answer
+
+
+def _attempts(call: ProxyCall, backend: Backend) -> tuple[Answer, Exchange]:
     options = backend.options
     deadline = Deadline(options.read_timeout, options.total_timeout)
+    backend.budget.pay_in()
+    asked: list[Endpoint] = []
     failure: ForwardingFailed | None = None
-    for destination in backend.rotation.order(backend.destinations):
-        call.destination = destination
+    retries = options.retries
+    while (endpoint := choose(call, backend, asked)) is not None:
+        asked.append(endpoint)
+        call.endpoint, call.destination = endpoint, endpoint.destination
         try:
-            answer = _send_once_more_if_stale(call, backend, destination, deadline)
-            _spend_retries(call)
-            return answer
-        except TRANSPORT_ERRORS as error:
-            failure = failed_by(error, backend.name)
-            failure.__cause__ = error
-            if failure.failure not in UNSENT:
+            answer, exchange = _ask(call, backend, endpoint, deadline)
+        except ForwardingFailed as error:
+            failure = error
+            if error.failure in UNSENT:
+                continue
+            if not _may_send_again(call, backend, retries):
                 break
-    assert failure is not None  # a backend has destinations
-    raise failure
+        else:
+            wait = _wait_for_retry(call, answer, retries, deadline)
+            if wait is None:
+                return answer, exchange
+            answer.body.close()
+            exchange.finished()
+            time.sleep(wait)
+            if asked and set(asked) >= set(backend.endpoints):
+                asked.clear()  # it did answer: it may be asked again
+        retries -= 1
+    raise failure or _nobody(backend)
+
+
+def choose(
+    call: ProxyCall, backend: Backend, asked: Iterable[Endpoint]
+) -> Endpoint | None:
+    """Choose who is asked next.
+
+    :param asked: who has been asked for this call already.
+    :returns: None where nobody is left.
+    """
+    left = [e for e in backend.endpoints if e.enabled and e not in asked]
+    closed = [e for e in left if e.health.is_closed]
+    if len(closed) < len(left) and (not closed or call.method in IDEMPOTENT):
+        for each in left:  # one of those that rest may have rested enough
+            if not each.health.is_closed and each.health.admit():
+                return each
+    if not closed:
+        return None
+    if backend.options.affinity:
+        owner = owner_of(call, backend, backend.endpoints)
+        if owner is not None and owner not in closed:
+            if backend.options.affinity_lost == "refuse":
+                return None
+            owner = owner_of(call, backend, closed)
+        if owner is not None:
+            return owner
+    return closed[0] if len(closed) == 1 else backend.pick(closed)
+
+
+def _nobody(backend: Backend) -> ForwardingFailed:
+    waits = [each.health.seconds_left() for each in backend.endpoints if each.enabled]
+    soonest = min(waits, default=1.0)
+    return failed(
+        Failure.UNAVAILABLE, backend.name, retry_after=min(int(soonest) + 1, 60)
+    )
+
+
+# -- again? ----------------------------------------------------------------------
+
+
+def _may_repeat(call: ProxyCall) -> bool:
+    """Say whether sending a call twice does no harm, and is possible."""
+    if call.method not in IDEMPOTENT and "Idempotency-Key" not in call.headers:
+        return False
+    body = call.body
+    return body is None or isinstance(body, bytes) or getattr(body, "replayable", False)
+
+
+def _may_send_again(call: ProxyCall, backend: Backend, retries: int) -> bool:
+    if retries < 1 or not _may_repeat(call) or not backend.budget.take():
+        return False
+    if isinstance(call.body, LimitedBody):
+        call.body.rewind()
+    return True
+
+
+def _wait_for_retry(
+    call: ProxyCall, answer: Answer, retries: int, deadline: Deadline
+) -> float | None:
+    """Return how many seconds to wait before asking again; None to take the answer."""
+    backend = call.backend
+    if answer.status not in backend.options.retry_statuses:
+        return None
+    wait = random.uniform(0, BACKOFF)
+    said = answer.headers.get("Retry-After")
+    if said is not None:
+        if not said.isascii() or not said.isdigit():
+            return None
+        wait += int(said)
+    if wait > LONGEST_WAIT or wait >= deadline.left():
+        return None
+    return wait if _may_send_again(call, backend, retries) else None
 
 
 def _spend_retries(call: ProxyCall) -> None:
@@ -74,9 +223,39 @@ def _spend_retries(call: ProxyCall) -> None:
         environ["retry.attempts"] = environ["retry.attempt"] + 1
 
 
-def _send_once_more_if_stale(
+# -- one destination -----------------------------------------------------------------
+
+
+def _ask(
+    call: ProxyCall, backend: Backend, endpoint: Endpoint, deadline: Deadline
+) -> tuple[Answer, Exchange]:
+    """Ask one endpoint and report how it went."""
+    exchange, health = Exchange(endpoint), endpoint.health
+    try:
+        answer = _send(call, backend, endpoint.destination, deadline)
+    except TRANSPORT_ERRORS as error:
+        exchange.finished()
+        failure = failed_by(error, backend.name)
+        if failure.failure.blame is Blame.BACKEND:
+            health.failed()
+        else:
+            health.abandoned()
+        raise failure from error
+    except BaseException:
+        exchange.finished()
+        health.abandoned()
+        raise
+    if answer.status in backend.options.failure_statuses:
+        health.failed()
+    else:
+        health.succeeded()
+    return answer, exchange
+
+
+def _send(
     call: ProxyCall, backend: Backend, destination: Destination, deadline: Deadline
 ) -> Answer:
+    """Send to a destination, once more where a kept connection turned out stale."""
     request = outgoing(call, destination, deadline)
     try:
         return send(backend.adapter, request, destination, backend.options)
@@ -86,13 +265,6 @@ def _send_once_more_if_stale(
     if isinstance(call.body, LimitedBody):
         call.body.rewind()
     return send(backend.adapter, request, destination, backend.options)
-
-
-def _may_repeat(call: ProxyCall) -> bool:
-    if call.method not in IDEMPOTENT and "Idempotency-Key" not in call.headers:
-        return False
-    body = call.body
-    return body is None or isinstance(body, bytes) or getattr(body, "replayable", False)
 
 
 def outgoing(call: ProxyCall, destination: Destination, deadline: Deadline) -> Outgoing:

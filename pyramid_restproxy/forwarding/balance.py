@@ -1,24 +1,94 @@
-"""In which order the destinations of a backend are asked. Imports nothing of ours."""
+"""Which destination of a backend is asked next.
+
+A picker is ``(endpoints) -> endpoint``: given those that may be asked (one at the
+least), it returns one. Each process has its own turn and its own counts. Who may be
+asked at all is decided in ``attempts``, with what ``health`` knows.
+"""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+import random
+import threading
+from collections.abc import Callable, Sequence
 
-__all__ = ["Rotation"]
+from pyramid_restproxy.forwarding.endpoint import Endpoint
 
-Item = TypeVar("Item")
+__all__ = [
+    "PICKERS",
+    "Picker",
+    "first",
+    "least_requests",
+    "random_choice",
+    "round_robin",
+    "two_choices",
+]
+
+Picker = Callable[[Sequence[Endpoint]], Endpoint]
 
 
-class Rotation:
-    """Round robin. Thread-safe; each process has its own turn."""
+def round_robin() -> Picker:
+    """Make a picker that asks all in turn, by their weights, spread evenly.
 
-    def __init__(self) -> None:
-        self._next = itertools.count()
+    Each endpoint gains its weight at each turn; the one that has most is asked and
+    pays the sum (nginx's smooth weighted round robin).
+    """
+    lock = threading.Lock()
+    credit: dict[str, float] = {}
 
-    def order(self, items: Sequence[Item]) -> Iterator[Item]:
-        """Yield every item once, beginning with the one whose turn it is."""
-        start = next(self._next) if len(items) > 1 else 0
-        for offset in range(len(items)):
-            yield items[(start + offset) % len(items)]
+    def pick(endpoints: Sequence[Endpoint]) -> Endpoint:
+        with lock:
+            total = 0.0
+            for each in endpoints:
+                credit[each.url] = credit.get(each.url, 0.0) + each.weight
+                total += each.weight
+            chosen = max(endpoints, key=lambda each: credit[each.url])
+            credit[chosen.url] -= total
+            return chosen
+
+    return pick
+
+
+def random_choice() -> Picker:
+    """Make a picker that asks any, by their weights."""
+    return lambda endpoints: random.choices(
+        endpoints, [each.weight for each in endpoints]
+    )[0]
+
+
+def least_requests() -> Picker:
+    """Make a picker that asks who has least to do for its weight; ties by chance."""
+    return lambda endpoints: min(
+        endpoints, key=lambda each: (_load(each), random.random())
+    )
+
+
+def two_choices() -> Picker:
+    """Make a picker that asks the one with less to do of two taken by chance.
+
+    Nearly as even as looking at all, without that all processes run to the same one.
+    """
+
+    def pick(endpoints: Sequence[Endpoint]) -> Endpoint:
+        pair = random.sample(endpoints, 2) if len(endpoints) > 1 else endpoints
+        return min(pair, key=_load)
+
+    return pick
+
+
+def first() -> Picker:
+    """Make a picker that asks the first; the others are there for when it fails."""
+    return lambda endpoints: endpoints[0]
+
+
+def _load(endpoint: Endpoint) -> float:
+    return (endpoint.in_flight + 1) / endpoint.weight
+
+
+#: By the name that settings use.
+PICKERS: dict[str, Callable[[], Picker]] = {
+    "round_robin": round_robin,
+    "random": random_choice,
+    "least_requests": least_requests,
+    "two_choices": two_choices,
+    "first": first,
+}

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pyramid_restproxy.forwarding.failures import TRANSPORT_ERRORS, AnswerTooLarge
 from pyramid_restproxy.forwarding.model import Answer, AnswerBody
 from pyramid_restproxy.routing.override import read_up_to
 
 __all__ = [
     "AnswerPieces",
+    "BoundedBody",
     "BytesBody",
     "LimitedBody",
     "after_prelude",
@@ -115,18 +117,54 @@ class BytesBody:
         """Do nothing: there is no connection behind it."""
 
 
-def start(body: AnswerBody) -> Iterable[bytes]:
+def start(answer: Answer) -> Iterable[bytes]:
     """Read the first piece of an answer's content, so that what breaks at once shows.
 
-    :param body: the content.
     :returns: all of it as an ``app_iter``: a list where it has come whole (a server
         then knows the length even where the backend sent chunks), else the pieces.
     :raises OSError, ValueError, http.client.HTTPException: what the transport raises.
     """
-    first = body.read_piece()
-    if body.at_end:
+    try:
+        first = answer.body.read_piece()
+    except TRANSPORT_ERRORS:
+        answer.broke()
+        raise
+    if answer.body.at_end:
+        answer.close()
         return [first] if first else []
-    return AnswerPieces(first, body)
+    return AnswerPieces(first, answer)
+
+
+class BoundedBody:
+    """The content of an answer that must not be larger than a limit.
+
+    :param body: the content.
+    :param limit: bytes.
+    """
+
+    def __init__(self, body: AnswerBody, limit: int) -> None:
+        self._body = body
+        self._left = limit
+
+    @property
+    def at_end(self) -> bool:
+        """Whether all of it has been read."""
+        return self._body.at_end
+
+    def read_piece(self) -> bytes:
+        """Return the next piece.
+
+        :raises AnswerTooLarge: where there is more than the limit.
+        """
+        piece = self._body.read_piece()
+        self._left -= len(piece)
+        if self._left < 0:
+            raise AnswerTooLarge("the answer is larger than max_response_body")
+        return piece
+
+    def close(self) -> None:
+        """Give up what is left."""
+        self._body.close()
 
 
 def is_event_stream(answer: Answer) -> bool:
@@ -142,7 +180,7 @@ def after_prelude(answer: Answer) -> AnswerPieces:
     the head; the first event may be a long time coming.
     """
     answer.headers.remove("Content-Length")
-    return AnswerPieces(b":\n\n", answer.body)
+    return AnswerPieces(b":\n\n", answer)
 
 
 class AnswerPieces:
@@ -153,22 +191,27 @@ class AnswerPieces:
     called by the server in every case (PEP 3333); it gives the connection back or up.
 
     :param first: the first piece, which is read already.
-    :param body: where the others come from.
+    :param answer: where the others come from.
     """
 
-    __slots__ = ("_body", "_first")
+    __slots__ = ("_answer", "_first")
 
-    def __init__(self, first: bytes, body: AnswerBody) -> None:
-        self._body = body
+    def __init__(self, first: bytes, answer: Answer) -> None:
+        self._answer = answer
         self._first = first
 
     def __iter__(self) -> Iterator[bytes]:
         first, self._first = self._first, b""
         if first:
             yield first
-            while piece := self._body.read_piece():
+        read_piece = self._answer.body.read_piece
+        try:
+            while piece := read_piece():
                 yield piece
+        except TRANSPORT_ERRORS:
+            self._answer.broke()
+            raise
 
     def close(self) -> None:
         """Give the connection back, or up where something is left unread."""
-        self._body.close()
+        self._answer.close()

@@ -167,9 +167,10 @@ def _content(answer: Answer, call: ProxyCall) -> bytes:
             if size > MAX_RESULT:
                 raise ValueError(f"an answer over {MAX_RESULT} bytes")
     except TRANSPORT_ERRORS as error:
+        answer.broke()
         raise failed_by(error, call.backend.name) from error
     finally:
-        answer.body.close()
+        answer.close()
     return b"".join(pieces)
 
 

@@ -26,6 +26,7 @@ from pyramid_restproxy.forwarding.wire.errors import WireError
 
 __all__ = [
     "TRANSPORT_ERRORS",
+    "AnswerTooLarge",
     "BackendFault",
     "BackendTimeout",
     "BackendUnavailable",
@@ -113,6 +114,18 @@ class Failure(Enum):
         Blame.GATEWAY,
         "is not available at the moment",
     )
+    OVERLOADED = (
+        "connection_limit_reached",
+        503,
+        Blame.GATEWAY,
+        "is asked by too many at the moment",
+    )
+    TOO_LARGE = (
+        "http_response_body_size",
+        502,
+        Blame.BACKEND,
+        "gave an answer that is too large",
+    )
     LOOP = ("proxy_loop_detected", 508, Blame.CLIENT, "would be asked by itself")
     UPGRADE = (
         "http_upgrade_failed",
@@ -176,14 +189,19 @@ _CLASSES: dict[int, type[HTTPException]] = {
 PSEUDONYM = "pyramid_restproxy"
 
 
-def failed(failure: Failure, backend: str) -> ForwardingFailed:
+def failed(
+    failure: Failure, backend: str, retry_after: int | None = None
+) -> ForwardingFailed:
     """Make the exception for a failure.
 
     :param backend: the name of the backend, which is all the client learns of it.
+    :param retry_after: seconds after which it may be better (RFC 9110 10.2.3).
     """
+    headers = [("Proxy-Status", f"{PSEUDONYM}; error={failure.token}")]
+    if retry_after is not None:
+        headers.append(("Retry-After", str(retry_after)))
     error = _CLASSES[failure.status](
-        f"The backend {backend!r} {failure.text}.",
-        headers=[("Proxy-Status", f"{PSEUDONYM}; error={failure.token}")],
+        f"The backend {backend!r} {failure.text}.", headers=headers
     )
     error.failure, error.backend = failure, backend
     return error
@@ -212,8 +230,14 @@ _FOREIGN: tuple[tuple[type[BaseException], Failure], ...] = (
 )
 
 
+class AnswerTooLarge(ValueError):
+    """An answer has more bytes than the backend's limit."""
+
+
 def failure_of(error: BaseException) -> Failure:
     """Say which failure an error of the transport is."""
+    if isinstance(error, AnswerTooLarge):
+        return Failure.TOO_LARGE
     if isinstance(error, WireError):
         return _BY_TOKEN.get(error.proxy_error, Failure.INTERNAL)
     for kind, failure in _FOREIGN:

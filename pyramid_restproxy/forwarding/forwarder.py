@@ -19,8 +19,10 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from pyramid_restproxy.exceptions import MalformedRequest
+from pyramid_restproxy.forwarding.affinity import cookie_name, cookie_to_set
 from pyramid_restproxy.forwarding.attempts import attempt
 from pyramid_restproxy.forwarding.bodies import (
+    BoundedBody,
     after_prelude,
     is_event_stream,
     request_body,
@@ -55,7 +57,11 @@ from pyramid_restproxy.forwarding.model import (
     RoutePolicy,
 )
 from pyramid_restproxy.forwarding.response import ProxyResponse
-from pyramid_restproxy.forwarding.transforms import public_location, reads_body
+from pyramid_restproxy.forwarding.transforms import (
+    drop_cookies,
+    public_location,
+    reads_body,
+)
 
 __all__ = ["exchange", "make_call", "refuse_early"]
 
@@ -166,6 +172,8 @@ def exchange(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> Response
         request transform answered instead.
     :raises ForwardingFailed: where there is no answer that could go on.
     """
+    if call.backend.options.affinity == "cookie":  # ours, not the backend's
+        drop_cookies(cookie_name(call.backend.name))(call)
     for transform in policy.request_transforms:
         response = transform(call)
         if response is not None:
@@ -177,7 +185,7 @@ def exchange(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> Response
     try:
         return _response(call, answer, policy)
     except BaseException:
-        answer.body.close()
+        answer.close()
         raise
 
 
@@ -188,13 +196,28 @@ def _response(call: ProxyCall, answer: Answer, policy: RoutePolicy) -> ProxyResp
     if policy.rewrite_location and answer.status != 200:
         _rewrite_location(call, answer)
     _transform(call, answer, policy)
+    _bound(call, answer)
+    cookie = cookie_to_set(call)
+    if cookie is not None:
+        answer.headers.add("Set-Cookie", cookie)
     try:
         early = policy.sse_prelude and is_event_stream(answer)
-        pieces = after_prelude(answer) if early else start(answer.body)
+        pieces = after_prelude(answer) if early else start(answer)
     except TRANSPORT_ERRORS as error:
         raise failed_by(error, call.backend.name) from error
     reason = answer.reason or _REASONS.get(answer.status, "Unknown")
     return ProxyResponse(f"{answer.status} {reason}", answer.headers.pairs, pieces)
+
+
+def _bound(call: ProxyCall, answer: Answer) -> None:
+    """Hold an answer to the backend's limit."""
+    limit = call.backend.options.max_response_body
+    if not limit:
+        return
+    length = answer.headers.get("Content-Length")
+    if length is not None and int(length) > limit and call.method != "HEAD":
+        raise failed(Failure.TOO_LARGE, call.backend.name)
+    answer.body = BoundedBody(answer.body, limit)
 
 
 def _stripped(answer: Answer) -> list[tuple[str, str]]:

@@ -6,27 +6,27 @@ one request and is what hooks and transforms read and change.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import urlsplit, urlunsplit
 
-from pyramid.exceptions import ConfigurationError
 from pyramid.request import Request
 from pyramid.response import Response
 from requests.adapters import BaseAdapter
 from zope.interface import Interface
 
-from pyramid_restproxy.forwarding.balance import Rotation
+from pyramid_restproxy.forwarding.balance import PICKERS
+from pyramid_restproxy.forwarding.destination import Destination
+from pyramid_restproxy.forwarding.endpoint import Endpoint
 from pyramid_restproxy.forwarding.fields import FieldList
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies
+from pyramid_restproxy.forwarding.load import Gate, RetryBudget
 from pyramid_restproxy.settings import BackendSettings
 
 __all__ = [
     "Answer",
     "AnswerBody",
     "Backend",
-    "Destination",
     "Gateway",
     "IGateway",
     "ProxyCall",
@@ -50,6 +50,16 @@ class AnswerBody(Protocol):
         """Give up what is left."""
 
 
+class Watcher(Protocol):
+    """Who wants to know what becomes of an answer; told once."""
+
+    def finished(self) -> None:
+        """Note that the exchange is over, read to its end or given up."""
+
+    def broken(self) -> None:
+        """Note that the backend broke off; :meth:`finished` follows."""
+
+
 @dataclass(slots=True)
 class Answer:
     """What a backend answered; response transforms may change it.
@@ -58,93 +68,62 @@ class Answer:
     :ivar reason: the reason phrase, may be empty.
     :ivar headers: the fields, in order.
     :ivar body: the content; a transform may put another in its place.
+    :ivar watcher: who wants to know when it is over.
     """
 
     status: int
     reason: str
     headers: FieldList
     body: AnswerBody
+    watcher: Watcher | None = None
+
+    def close(self) -> None:
+        """End the exchange; what is left of the content is given up."""
+        self.body.close()
+        watcher, self.watcher = self.watcher, None
+        if watcher is not None:
+            watcher.finished()
+
+    def broke(self) -> None:
+        """Note that the content broke off."""
+        if self.watcher is not None:
+            self.watcher.broken()
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """One address of a backend.
-
-    :ivar url: as it was given, without query.
-    :ivar authority: host and port for Host.
-    :ivar base_path: percent-encoded, without a slash at its end.
-    :ivar query: goes before the query of each request.
-    """
-
-    url: str
-    scheme: str
-    authority: str
-    base_path: str
-    query: str
-
-    @classmethod
-    def parse(cls, backend: str, url: Any) -> Destination:
-        """Read the URL of a destination.
-
-        :raises ConfigurationError: where it is not a plain http(s) or unix URL.
-        """
-        if not isinstance(url, str):
-            raise ConfigurationError(f"backend {backend!r}: {url!r} is not a URL")
-        parts = urlsplit(url)
-        if parts.username is not None or parts.password is not None:
-            raise ConfigurationError(
-                f"backend {backend!r}: a URL must not hold a user or a password; "
-                "send credentials as header fields"
-            )
-        _check_url(backend, url)
-        return cls(
-            url=urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")),
-            scheme=parts.scheme.lower(),
-            authority="localhost" if parts.scheme == "http+unix" else parts.netloc,
-            base_path=parts.path.rstrip("/"),
-            query=parts.query,
-        )
-
-
-def _check_url(backend: str, url: str) -> None:
-    parts = urlsplit(url)
-    problem = ""
-    if parts.scheme.lower() not in ("http", "https", "http+unix"):
-        problem = "it must begin with http://, https:// or http+unix://"
-    elif not parts.hostname:
-        problem = "it has no host"
-    elif parts.fragment or "#" in url:
-        problem = "it must not have a fragment"
-    elif any(not "!" <= character <= "~" for character in url):
-        problem = "it has characters that must be percent-encoded"
-    elif parts.scheme.lower() != "http+unix" and not _has_valid_port(url):
-        problem = "its port is not valid"
-    if problem:
-        raise ConfigurationError(f"backend {backend!r}: {url!r}: {problem}")
-
-
-def _has_valid_port(url: str) -> bool:
-    try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Backend:
-    """A backend: its destinations, options and transport.
+    """A backend: its endpoints, options and transport. Thread-safe.
 
-    :ivar name: the name in routes, settings and logs.
-    :ivar options: timeouts, Host policy, TLS.
-    :ivar adapter: the ``requests`` transport adapter that sends to it.
-    :ivar rotation: whose turn it is.
+    :param name: the name in routes, settings and logs.
+    :param endpoints: its destinations.
+    :param options: timeouts, Host policy, TLS, and how failures are met.
+    :param adapter: the ``requests`` transport adapter that sends to it.
+    :param on_use: called before each exchange: other destinations, probes.
+    :param secret: the key of affinity cookies.
+
+    :ivar endpoints: a tuple, replaced as a whole where the destinations change.
+    :ivar pick: who is asked next of those that may be.
+    :ivar budget: how many retries there may be.
+    :ivar gate: how many exchanges there may be at a time.
     """
 
-    name: str
-    destinations: tuple[Destination, ...]
-    options: BackendSettings
-    adapter: BaseAdapter
-    rotation: Rotation = field(default_factory=Rotation)
+    def __init__(
+        self,
+        name: str,
+        endpoints: Sequence[Endpoint],
+        options: BackendSettings,
+        adapter: BaseAdapter,
+        on_use: Callable[[], None] | None = None,
+        secret: bytes = b"",
+    ) -> None:
+        self.name = name
+        self.endpoints = tuple(endpoints)
+        self.options = options
+        self.adapter = adapter
+        self.pick = PICKERS[options.balance]()
+        self.budget = RetryBudget(options.retry_budget)
+        self.gate = Gate(options.max_in_flight)
+        self.secret = secret
+        self.on_use = on_use
 
 
 @dataclass(slots=True)
@@ -160,6 +139,8 @@ class ProxyCall:
     :ivar body: bytes, or a file that ends where the body does, or None.
     :ivar length: bytes of the body; None where it is not known beforehand.
     :ivar prefix: what was cut off the path, for X-Forwarded-Prefix and Location.
+    :ivar destination: where it is being sent, or was sent last.
+    :ivar endpoint: that, with what is known of it.
     :ivar attributes: room for hooks and transforms.
     """
 
@@ -173,6 +154,7 @@ class ProxyCall:
     length: int | None = 0
     prefix: str = ""
     destination: Destination | None = None
+    endpoint: Endpoint | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -216,12 +198,14 @@ class Gateway:
     :ivar backends: by name.
     :ivar trusted: the proxies whose claims are believed.
     :ivar without: names of fields (lower case) that never go on.
+    :ivar secret: the key of what is signed for ourselves.
     :ivar pseudonym: how this gateway names itself in Via.
     """
 
     backends: dict[str, Backend]
     trusted: TrustedProxies
     without: frozenset[str]
+    secret: bytes = field(default=b"", repr=False)
     pseudonym: str = "pyramid_restproxy"
 
 

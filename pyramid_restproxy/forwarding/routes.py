@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields as fields_of
 from typing import Any
@@ -10,14 +11,18 @@ from pyramid.config import PHASE0_CONFIG, Configurator, not_
 from pyramid.exceptions import ConfigurationError
 from requests.adapters import BaseAdapter
 
+from pyramid_restproxy.forwarding.destination import Destination
+from pyramid_restproxy.forwarding.endpoint import Endpoint
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies
+from pyramid_restproxy.forwarding.health import HealthPolicy
 from pyramid_restproxy.forwarding.model import (
     Backend,
-    Destination,
     Gateway,
     IGateway,
     RoutePolicy,
 )
+from pyramid_restproxy.forwarding.probes import Prober
+from pyramid_restproxy.forwarding.sources import Provider, Source, make_endpoints
 from pyramid_restproxy.forwarding.view import ForwardedRoute
 from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
 from pyramid_restproxy.settings import (
@@ -54,6 +59,7 @@ def make_gateway(config: Configurator) -> Gateway:
             trusted=TrustedProxies(settings.trusted_proxies),
             # The backend must not override once more what was overridden here.
             without=frozenset(name.lower() for name in settings.override_headers),
+            secret=settings.secret.encode() or secrets.token_bytes(32),
         )
         config.registry.registerUtility(gateway, IGateway)
     return gateway
@@ -65,7 +71,7 @@ def make_gateway(config: Configurator) -> Gateway:
 def add_backend(
     config: Configurator,
     name: str,
-    urls: str | Sequence[str],
+    urls: str | Sequence[str | tuple[str, float]] | Provider,
     *,
     adapter: BaseAdapter | None = None,
     **options: Any,
@@ -74,7 +80,9 @@ def add_backend(
 
     :param name: its name in routes, settings and logs.
     :param urls: one destination or several, ``http://``, ``https://`` or
-        ``http+unix://`` with the socket's path percent-encoded.
+        ``http+unix://`` with the socket's path percent-encoded; a (URL, weight) pair
+        gives one a share of its own. Or a provider, see ``sources``: a callable that
+        returns them, asked every ``refresh`` seconds.
     :param adapter: a ``requests`` transport adapter to send with, in the place of
         :class:`KeepAliveAdapter`; what it returns passes the same checks.
     :param options: what :class:`~pyramid_restproxy.settings.BackendSettings` lists;
@@ -84,13 +92,14 @@ def add_backend(
     Discriminator ``('restproxy backend', name)``; introspectable category
     ``restproxy backends``.
     """
-    destinations = _destinations(name, urls)
+    _check_name(name)
+    destinations = () if callable(urls) else _destinations(name, urls)
     given = _options(name, options)
     if adapter is not None and not isinstance(adapter, BaseAdapter):
         raise ConfigurationError(
             f"backend {name!r}: adapter={adapter!r} is not a requests transport adapter"
         )
-    shown = ", ".join(destination.url for destination in destinations)
+    shown = ", ".join(e.url for e in destinations) or "from a provider"
     intr = config.introspectable(
         "restproxy backends", name, f"{name} -> {shown}", "backend"
     )
@@ -99,11 +108,57 @@ def add_backend(
         settings = settings_of(config.registry)
         chosen = BackendSettings(**{**settings.backend.get(name, {}), **given})
         made = adapter or KeepAliveAdapter(chosen.pool_size, chosen.idle_timeout)
-        backend = Backend(name, destinations, chosen, made)
-        make_gateway(config).backends[name] = backend
+        gateway = make_gateway(config)
+        backend = make_backend(name, urls, chosen, made, gateway.secret)
+        gateway.backends[name] = backend
         intr.update(_introspected(backend))
 
     config.action(("restproxy backend", name), register, introspectables=(intr,))
+
+
+def make_backend(
+    name: str,
+    urls: Any,
+    options: BackendSettings,
+    adapter: BaseAdapter,
+    secret: bytes,
+) -> Backend:
+    """Make a backend, with what is to happen when it is used."""
+    policy = _health_policy(options, several=callable(urls) or len(_listed(urls)) > 1)
+    backend = Backend(name, (), options, adapter, secret=secret)
+    on_use: list[Callable[[], None]] = []
+
+    def use(given: Iterable[Any]) -> None:
+        backend.endpoints = make_endpoints(name, given, policy, backend.endpoints)
+
+    if callable(urls):
+        on_use.append(Source(urls, options.refresh, use))
+    else:
+        use(_listed(urls))
+    if options.probe_path:
+        on_use.append(Prober(backend))
+    if on_use:
+        backend.on_use = on_use[0] if len(on_use) == 1 else _in_turn(*on_use)
+    return backend
+
+
+def _in_turn(*functions: Callable[[], None]) -> Callable[[], None]:
+    def call_all() -> None:
+        for function in functions:
+            function()
+
+    return call_all
+
+
+def _health_policy(options: BackendSettings, several: bool) -> HealthPolicy:
+    fails = options.max_fails
+    return HealthPolicy(
+        max_fails=(3 if several else 0) if fails is None else fails,
+        window=options.fail_window,
+        cool_down=options.cool_down,
+        error_rate=options.error_rate,
+        min_volume=options.min_volume,
+    )
 
 
 def _introspected(backend: Backend) -> dict[str, Any]:
@@ -112,21 +167,29 @@ def _introspected(backend: Backend) -> dict[str, Any]:
         for each in fields_of(BackendSettings)
         if each.repr  # what may hold a secret is not shown
     }
-    urls = [destination.url for destination in backend.destinations]
+    urls = [endpoint.url for endpoint in backend.endpoints]
     return {"name": backend.name, "destinations": urls, **options}
 
 
-def _destinations(name: Any, urls: Any) -> tuple[Destination, ...]:
+def _check_name(name: Any) -> None:
     if not isinstance(name, str) or not BACKEND_NAME.fullmatch(name):
         raise ConfigurationError(
             f"add_backend({name!r}): a name is letters, digits, '-' and '_'"
         )
-    listed = [urls] if isinstance(urls, str) else urls
+
+
+def _listed(urls: Any) -> Sequence[Any]:
+    return [urls] if isinstance(urls, (str, Destination)) else urls
+
+
+def _destinations(name: str, urls: Any) -> tuple[Endpoint, ...]:
+    """Check what is given, before anything is registered."""
+    listed = _listed(urls)
     if not isinstance(listed, (list, tuple)) or not listed:
         raise ConfigurationError(
-            f"backend {name!r}: {urls!r}: expected a URL or several"
+            f"backend {name!r}: {urls!r}: expected a URL or several, or a callable"
         )
-    return tuple(Destination.parse(name, url) for url in listed)
+    return make_endpoints(name, listed, HealthPolicy())
 
 
 def _options(name: str, options: dict[str, Any]) -> dict[str, Any]:

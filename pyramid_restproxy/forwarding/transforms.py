@@ -15,11 +15,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pyramid_restproxy.exceptions import MissingExtra
 from pyramid_restproxy.forwarding.bodies import BytesBody
+from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.fields import FieldList
 from pyramid_restproxy.forwarding.model import (
     Answer,
     AnswerBody,
-    Destination,
     ProxyCall,
     RequestTransform,
     ResponseTransform,

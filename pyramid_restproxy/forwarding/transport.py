@@ -15,8 +15,9 @@ from requests.adapters import BaseAdapter
 from urllib3.exceptions import HTTPError
 from urllib3.util import SKIP_HEADER
 
+from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.fields import FieldList, Fields, is_safe_value
-from pyramid_restproxy.forwarding.model import Answer, Destination
+from pyramid_restproxy.forwarding.model import Answer
 from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
 from pyramid_restproxy.forwarding.wire.adapter import origin_of
 from pyramid_restproxy.forwarding.wire.connections import Deadline

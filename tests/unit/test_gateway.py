@@ -13,9 +13,22 @@ from pyramid_restproxy.testing import Answer, FakeBackend
 def test_backends_are_lines():
     found = gateway.parse_backends(["users = http://a:1 http://a:2", "b=http://c?x=y"])
     assert [(line.name, line.urls) for line in found] == [
-        ("users", ("http://a:1", "http://a:2")),
-        ("b", ("http://c?x=y",)),
+        ("users", (("http://a:1", 1), ("http://a:2", 1))),
+        ("b", (("http://c?x=y", 1),)),
     ]
+
+
+def test_a_weight_follows_its_url():
+    (found,) = gateway.parse_backends(["users = http://a weight=3 http://b"])
+    assert found.urls == (("http://a", 3), ("http://b", 1))
+
+
+@pytest.mark.parametrize(
+    "urls", ["weight=1 http://a", "http://a weight=0", "x weight=y"]
+)
+def test_weights_that_are_none(urls):
+    with pytest.raises(ConfigurationError, match="restproxy.backends: 'users'"):
+        gateway.parse_backends([f"users = {urls}"])
 
 
 @pytest.mark.parametrize("line", ["users", "users =", "= http://a", ""])

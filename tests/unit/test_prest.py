@@ -7,6 +7,7 @@ from pyramid.config import Configurator
 from pyramid.response import Response
 
 from pyramid_restproxy import prest
+from pyramid_restproxy.testing import Answer, FakeBackend
 
 closed = []
 
@@ -114,3 +115,31 @@ def test_options_that_are_answered_are_no_refusal(ini, capsys):
 def test_a_command_is_needed(capsys):
     with pytest.raises(SystemExit):
         prest.main([])
+
+
+def test_backends_that_answer_and_one_that_does_not(capsys, ini, tmp_path):
+    with (
+        FakeBackend(Answer(404)) as one,
+        FakeBackend(Answer(200)) as two,
+        FakeBackend(Answer(500)) as three,
+    ):
+        path = tmp_path / "gateway.ini"
+        path.write_text(
+            "[app:main]\nuse = egg:pyramid_restproxy#gateway\n"
+            f"restproxy.backends =\n    a = {one.url}\n"
+            f"    b = {two.url} weight=2 {three.url}\n"
+            "restproxy.backend.b.probe_path = /up\n" + ini_logging(ini)
+        )
+        status, out = run(capsys, "backends", str(path))
+        assert status == 1
+        assert [line.split()[1:] for line in out.splitlines()[2:]] == [
+            [one.url, "1", "/", "ok"],
+            [two.url, "2", "/up", "ok"],
+            [three.url, "1", "/up", "500"],
+        ]
+        assert two.requests[0].target == "/up"
+
+
+def ini_logging(ini):
+    with open(ini) as file:
+        return "[loggers]" + file.read().partition("[loggers]")[2]

@@ -93,6 +93,15 @@ def test_unknown_names_are_refused(name):
         ("via_proxy", "http://proxy:3128", "http://proxy:3128"),
         ("via_proxy", "", None),
         ("pool_size", "0", 0),
+        ("max_fails", "", None),
+        ("max_fails", "5", 5),
+        ("retry_budget", "0.5", 0.5),
+        ("retry_statuses", "502, 503", (502, 503)),
+        ("retry_statuses", 503, (503,)),
+        ("retry_statuses", [502], (502,)),
+        ("affinity", "header:X-Tenant", "header:X-Tenant"),
+        ("affinity", "", ""),
+        ("probe_path", "/health?deep=1", "/health?deep=1"),
     ],
 )
 def test_options_of_a_backend(option, raw, value):
@@ -112,6 +121,12 @@ def test_options_of_a_backend(option, raw, value):
         ("verify", False),
         ("cert", "a b c"),
         ("via_proxy", "socks5://u:secret@p"),
+        ("retries", "-1"),
+        ("retry_budget", "2"),
+        ("retry_statuses", "200"),
+        ("affinity", "header:"),
+        ("probe_path", "health"),
+        ("balance", "fastest"),
     ],
 )
 def test_bad_options_are_named_without_secrets(option, raw):

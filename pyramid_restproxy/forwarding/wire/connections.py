@@ -68,6 +68,10 @@ class Deadline:
             raise DeadlineExceeded("the exchange took longer than its total timeout")
         return left if limit is None else min(limit, left)
 
+    def left(self) -> float:
+        """Return how many seconds are left in all; infinity where there is no limit."""
+        return float("inf") if self.at is None else self.at - time.monotonic()
+
     def timed_out(self) -> ReadTimeout | DeadlineExceeded:
         """Return the error that fits: which of the two limits was it?"""
         if self.at is not None and time.monotonic() >= self.at:

@@ -8,6 +8,8 @@ import pytest
 from pyramid.request import Request
 
 from pyramid_restproxy.forwarding import bodies
+from pyramid_restproxy.forwarding.fields import FieldList
+from pyramid_restproxy.forwarding.model import Answer
 
 LARGE = b"x" * (bodies.SMALL + 1)
 
@@ -112,7 +114,7 @@ class Pieces:
 
 def started(*pieces):
     body = Pieces(*pieces)
-    return bodies.start(body), body
+    return bodies.start(Answer(200, "OK", FieldList([]), body)), body
 
 
 def test_pieces_come_as_they_are():
@@ -134,7 +136,9 @@ def test_a_body_whose_end_is_not_known_yet_is_read_on():
     class Chunked(Pieces):
         at_end = False
 
-    assert list(bodies.start(Chunked(b"ab"))) == [b"ab"]
+    assert list(bodies.start(Answer(200, "OK", FieldList([]), Chunked(b"ab")))) == [
+        b"ab"
+    ]
 
 
 def test_what_breaks_at_once_breaks_before_the_head_goes_out():

@@ -1,51 +1,45 @@
-"""Destinations are checked when they are given."""
+"""An answer tells who watches it how it ended, once."""
 
 from __future__ import annotations
 
-import pytest
-from pyramid.exceptions import ConfigurationError
-
-from pyramid_restproxy.forwarding.model import Destination
-
-
-@pytest.mark.parametrize(
-    "url, authority, base, query",
-    [
-        ("http://h", "h", "", ""),
-        ("http://h:8000/", "h:8000", "", ""),
-        ("https://h/base/?a=1", "h", "/base", "a=1"),
-        ("http://[::1]:8000/x", "[::1]:8000", "/x", ""),
-        ("http+unix://%2Frun%2Fb.sock/x", "localhost", "/x", ""),
-    ],
-)
-def test_destinations(url, authority, base, query):
-    found = Destination.parse("b", url)
-    assert (found.authority, found.base_path, found.query) == (authority, base, query)
+from pyramid_restproxy.forwarding.bodies import BytesBody
+from pyramid_restproxy.forwarding.fields import FieldList
+from pyramid_restproxy.forwarding.model import Answer
 
 
-@pytest.mark.parametrize(
-    "url, says",
-    [
-        ("ftp://h", "must begin"),
-        ("h:8000", "must begin"),
-        ("http://", "no host"),
-        ("http:///x", "no host"),
-        ("http://h/#x", "fragment"),
-        ("http://h/a b", "percent-encoded"),
-        ("http://h/caf\xe9", "percent-encoded"),
-        ("http://h:99999", "port"),
-        ("http://h:x", "port"),
-        ("http://h:0", "port"),
-        (7, "not a URL"),
-    ],
-)
-def test_what_is_no_destination(url, says):
-    with pytest.raises(ConfigurationError, match=says):
-        Destination.parse("users", url)
+class Watcher:
+    def __init__(self):
+        self.heard = []
+
+    def finished(self):
+        self.heard.append("finished")
+
+    def broken(self):
+        self.heard.append("broken")
 
 
-def test_a_password_is_refused_and_not_repeated():
-    with pytest.raises(ConfigurationError) as caught:
-        Destination.parse("users", "http://ann:secret@h/")
-    assert "secret" not in str(caught.value)
-    assert "'users'" in str(caught.value)
+def answer(watcher=None):
+    return Answer(200, "OK", FieldList([]), BytesBody(b"x"), watcher)
+
+
+def test_the_end_is_told_once():
+    watcher = Watcher()
+    found = answer(watcher)
+    found.close()
+    found.close()
+    assert watcher.heard == ["finished"]
+
+
+def test_a_break_is_told_before_the_end():
+    watcher = Watcher()
+    found = answer(watcher)
+    found.broke()
+    found.close()
+    found.broke()
+    assert watcher.heard == ["broken", "finished"]
+
+
+def test_nobody_need_watch():
+    found = answer()
+    found.broke()
+    found.close()

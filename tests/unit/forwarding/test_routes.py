@@ -30,7 +30,7 @@ def test_a_backend(config):
     config.add_backend("users", ["http://a:1", "http://b:2"], read_timeout=7)
     config.commit()
     found = backends(config)["users"]
-    assert [each.url for each in found.destinations] == ["http://a:1", "http://b:2"]
+    assert [each.url for each in found.endpoints] == ["http://a:1", "http://b:2"]
     assert found.options.read_timeout == 7
     assert isinstance(found.adapter, KeepAliveAdapter)
 
@@ -97,7 +97,7 @@ def test_the_application_overrides_what_an_include_adds(config):
     config.include(lambda inner: inner.add_backend("users", "http://included"))
     config.add_backend("users", "http://own")
     config.commit()
-    assert backends(config)["users"].destinations[0].url == "http://own"
+    assert backends(config)["users"].endpoints[0].url == "http://own"
 
 
 def test_introspectables_tell_everything_but_secrets(config):

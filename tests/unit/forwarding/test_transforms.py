@@ -11,8 +11,9 @@ from pyramid.request import Request
 from pyramid_restproxy.exceptions import MissingExtra
 from pyramid_restproxy.forwarding import transforms as t
 from pyramid_restproxy.forwarding.bodies import BytesBody
+from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.fields import FieldList
-from pyramid_restproxy.forwarding.model import Answer, Destination, ProxyCall
+from pyramid_restproxy.forwarding.model import Answer, ProxyCall
 
 
 def call(*headers, path="/x", query="", prefix="/api", base="http://10.0.0.1:8000"):

@@ -1,0 +1,115 @@
+"""Requests that belong together go to the same destination."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import webtest
+from pyramid.config import Configurator
+
+from pyramid_restproxy.forwarding import affinity
+from pyramid_restproxy.forwarding.model import IGateway
+from pyramid_restproxy.testing import Answer, FakeBackend
+
+
+class RemoteUser:
+    def authenticated_userid(self, request):
+        return request.environ.get("REMOTE_USER")
+
+    identity = authenticated_userid
+
+    def permits(self, request, context, permission):
+        return True
+
+
+@pytest.fixture
+def three():
+    answers = [Answer(body=name.encode()) for name in "abc"]
+    with (
+        FakeBackend(answers[0]) as a,
+        FakeBackend(answers[1]) as b,
+        FakeBackend(answers[2]) as c,
+    ):
+        yield a, b, c
+
+
+def app(backends, secret="s", **options):
+    with Configurator(settings={"restproxy.secret": secret}) as config:
+        config.include("pyramid_restproxy")
+        config.add_backend("b", [each.url for each in backends], **options)
+        config.add_proxy_route("r", "/*path", "b")
+        config.set_security_policy(RemoteUser())
+        return webtest.TestApp(config.make_wsgi_app(), lint=False)
+
+
+def test_a_cookie_keeps_a_client_at_its_destination(three):
+    client = app(three, affinity="cookie")
+    first = client.get("/", extra_environ={"wsgi.url_scheme": "https"})
+    assert "HttpOnly; SameSite=Lax; Secure" in first.headers["Set-Cookie"]
+    client.set_cookie("restproxy_b", first.headers["Set-Cookie"].split("=")[1][:24])
+    client.set_cookie("own", "1")
+    again = [client.get("/") for _ in range(4)]
+    assert {each.body for each in again} == {first.body}
+    assert not any("Set-Cookie" in each.headers for each in again)
+
+
+def test_the_cookie_is_not_the_backends(three):
+    client = app(three, affinity="cookie")
+    client.get("/", headers={"Cookie": "restproxy_b=x; own=1"})
+    seen = [request for backend in three for request in backend.requests]
+    assert seen[0].header("Cookie") == "own=1"
+
+
+@pytest.mark.parametrize("forged", ["x", "", "\xe9"])
+def test_a_forged_cookie_leads_nowhere_in_particular(three, forged):
+    client = app(three, affinity="cookie")
+    for _ in range(3):
+        answer = client.get("/", headers={"Cookie": f"restproxy_b={forged}"})
+        client.reset()
+        assert "Set-Cookie" in answer.headers
+    assert [len(each.requests) for each in three] == [1, 1, 1]
+
+
+def test_marks_depend_on_the_secret_and_show_no_address():
+    mark = affinity.endpoint_mark(b"1", "b", "http://10.0.0.5")
+    assert mark != affinity.endpoint_mark(b"2", "b", "http://10.0.0.5")
+    assert "10.0.0.5" not in mark
+
+
+def test_by_header(three):
+    client = app(three, affinity="header:X-Tenant")
+    bodies = {
+        name: {client.get("/", headers={"X-Tenant": name}).body for _ in range(3)}
+        for name in map(str, range(12))
+    }
+    assert all(len(found) == 1 for found in bodies.values())
+    assert len(set().union(*bodies.values())) > 1
+    spread = Counter(client.get("/").body for _ in range(6))  # without it: in turn
+    assert set(spread.values()) == {2}
+
+
+def test_by_user(three):
+    client = app(three, affinity="user")
+    bodies = {client.get("/", extra_environ={"REMOTE_USER": "ann"}).body for _ in "123"}
+    assert len(bodies) == 1
+
+
+@pytest.mark.parametrize("lost, status", [("redistribute", 200), ("refuse", 503)])
+def test_when_the_destination_is_gone(three, lost, status):
+    client = app(three, affinity="cookie", affinity_lost=lost)
+    client.get("/")
+    endpoints = client.app.registry.getUtility(IGateway).backends["b"].endpoints
+    for endpoint in endpoints:
+        endpoint.enabled = False
+    endpoints[1].enabled = True
+    endpoints[1].weight = 1
+    for _ in range(2):
+        cookie = "restproxy_b=" + affinity.endpoint_mark(b"s", "b", endpoints[0].url)
+        client.reset()
+        client.get("/", headers={"Cookie": cookie}, status=status)
+
+
+def test_a_client_without_a_cookie_is_never_refused(three):
+    client = app(three, affinity="cookie", affinity_lost="refuse")
+    assert client.get("/").status_code == 200

@@ -1,0 +1,121 @@
+"""Strikes, cool-down, one probe."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyramid_restproxy.forwarding.health import (
+    CLOSED,
+    HALF_OPEN,
+    OPEN,
+    Health,
+    HealthPolicy,
+)
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def failing(health, times):
+    for _ in range(times):
+        health.failed()
+
+
+def test_three_strikes(clock):
+    health = Health(HealthPolicy(max_fails=3, cool_down=5), clock)
+    failing(health, 2)
+    assert (health.state, health.is_closed, health.admit()) == (CLOSED, True, True)
+    failing(health, 1)
+    assert (health.state, health.is_closed, health.admit()) == (OPEN, False, False)
+    assert health.seconds_left() == 5
+
+
+def test_strikes_must_be_within_the_window(clock):
+    health = Health(HealthPolicy(max_fails=2, window=10), clock)
+    failing(health, 1)
+    clock.now += 11
+    failing(health, 1)
+    assert health.state == CLOSED
+
+
+def test_one_probe_after_the_cool_down(clock):
+    health = Health(HealthPolicy(max_fails=1, cool_down=5), clock)
+    failing(health, 1)
+    clock.now += 5
+    assert (health.state, health.seconds_left()) == (HALF_OPEN, 0)
+    assert [health.admit(), health.admit()] == [True, False]
+    health.succeeded()
+    assert health.state == CLOSED
+    assert health.admit()
+
+
+def test_a_probe_that_fails_begins_a_new_cool_down(clock):
+    health = Health(HealthPolicy(max_fails=3, cool_down=5), clock)
+    failing(health, 3)
+    clock.now += 5
+    assert health.admit()
+    failing(health, 1)
+    assert (health.state, health.admit()) == (OPEN, False)
+
+
+def test_a_probe_whose_client_left_says_nothing_and_the_next_may_go(clock):
+    health = Health(HealthPolicy(max_fails=1, cool_down=5), clock)
+    failing(health, 1)
+    clock.now += 5
+    assert health.admit()
+    health.abandoned()
+    assert health.admit()
+
+
+def test_a_probe_that_nobody_reports_on_does_not_block_for_ever(clock):
+    health = Health(HealthPolicy(max_fails=1, cool_down=5), clock)
+    failing(health, 1)
+    clock.now += 5
+    assert health.admit()
+    clock.now += 5
+    assert health.admit()
+
+
+def test_the_error_rate_counts_from_a_minimum_on(clock):
+    policy = HealthPolicy(error_rate=0.5, min_volume=4)
+    health = Health(policy, clock)
+    health.failed()
+    health.succeeded()
+    health.failed()
+    assert health.state == CLOSED
+    health.failed()
+    assert health.state == OPEN
+
+
+def test_the_error_rate_forgets_what_is_old(clock):
+    health = Health(HealthPolicy(error_rate=0.5, min_volume=2, window=10), clock)
+    health.failed()
+    clock.now += 11
+    health.succeeded()
+    health.succeeded()
+    health.failed()
+    assert health.state == CLOSED
+
+
+def test_without_a_policy_nothing_makes_it_leave(clock):
+    health = Health(HealthPolicy(), clock)
+    failing(health, 100)
+    assert health.admit()
+
+
+def test_taken_out_and_brought_back(clock):
+    health = Health(HealthPolicy(), clock)
+    health.take_out()
+    clock.now += 1e6
+    assert not health.admit()
+    health.bring_back()
+    assert health.admit()
