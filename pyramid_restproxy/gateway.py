@@ -20,6 +20,7 @@ from pyramid_restproxy.settings import (
     TRANSFORMS,
     Settings,
     boolean,
+    number,
     parse_settings,
     size,
     tokens,
@@ -36,6 +37,7 @@ ROUTE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "max_request_body": ("max_request_body", size),
     "forwarded": ("forwarded", boolean),
     "by": ("by", str),
+    "max_in_flight": ("max_in_flight", number),
     "sse_prelude": ("sse_prelude", boolean),
     "path": ("path", str),
     "identity_headers": ("identity_headers", tokens),
@@ -136,8 +138,8 @@ def configure(config: Configurator, settings: Settings) -> None:
         name: parse_transforms(f"{PREFIX}{TRANSFORMS}{name}", lines)
         for name, lines in settings.transforms.items()
     }
-    for number, route in enumerate(parse_routes(settings.routes), 1):
-        name = f"{number} {route.pattern}"
+    for position, route in enumerate(parse_routes(settings.routes), 1):
+        name = f"{position} {route.pattern}"
         options = dict(route.options)
         chosen = [_named(transforms, each) for each in options.pop("transforms", ())]
         config.add_proxy_route(

@@ -164,6 +164,16 @@ def statuses(value: object) -> tuple[int, ...]:
     return found
 
 
+def store_url(value: object) -> str:
+    """Read where the shared store is."""
+    word = text(value)
+    if word in ("", "memory"):
+        return ""
+    if not re.fullmatch(r"rediss?://\S+", word):
+        raise ValueError("expected 'memory' or redis://host:port/database")
+    return word
+
+
 def weighted_urls(given: Iterable[str]) -> list[tuple[str, float]]:
     """Read URLs, each of which ``weight=n`` may follow."""
     found: list[tuple[str, float]] = []
@@ -381,6 +391,22 @@ SETTINGS = (
         "lines",
         "Routes of the gateway application, ``pattern -> backend [option=value ...]``, "
         "one a line, first match wins.",
+    ),
+    Setting(
+        "store",
+        store_url,
+        "",
+        "URL",
+        "Where processes share counts, nonces, tokens and cached answers: "
+        "``redis://host:6379/0``, or each process's own memory where it is empty.",
+    ),
+    Setting(
+        "max_streams",
+        number,
+        0,
+        "streams",
+        "How many event streams may go through a process at a time; each takes a "
+        "thread. One more is answered 503; 0 for no limit.",
     ),
     Setting(
         "secret",
@@ -664,6 +690,8 @@ class Settings:
     override_peek: int = 65536  #: bytes
     backends: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
+    store: str = field(default="", repr=False)  # may hold a password
+    max_streams: int = 0
     secret: str = field(default="", repr=False)
     trusted_proxies: tuple[str, ...] = ()
     #: options given as ``restproxy.backend.<name>.<option>``, by backend, as read
@@ -684,7 +712,8 @@ def read(row: Setting, full_name: str, value: object) -> Any:
     try:
         return row.cast(value)
     except (TypeError, ValueError) as error:
-        shown = "..." if row.cast is proxy_url else repr(value)  # may hold a password
+        # URLs may hold a password
+        shown = "..." if row.cast in (proxy_url, store_url) else repr(value)
         raise ConfigurationError(f"{full_name} = {shown}: {error}") from error
 
 

@@ -32,7 +32,6 @@ from pyramid_restproxy.forwarding.failures import (
     failed_by,
 )
 from pyramid_restproxy.forwarding.fields import Fields
-from pyramid_restproxy.forwarding.load import Gate
 from pyramid_restproxy.forwarding.model import Answer, Backend, ProxyCall
 from pyramid_restproxy.forwarding.target import join_path, join_query
 from pyramid_restproxy.forwarding.transport import Outgoing, send
@@ -69,22 +68,17 @@ class Exchange:
     """One exchange with an endpoint: counted in, reported on, counted out.
 
     :param endpoint: who is asked.
-
-    :ivar gate: what is left when it is over, besides.
     """
 
-    __slots__ = ("_endpoint", "gate")
+    __slots__ = ("_endpoint",)
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self.gate: Gate | None = None
         endpoint.begin()
 
     def finished(self) -> None:
         """Count it out."""
         self._endpoint.end()
-        if self.gate is not None:
-            self.gate.leave()
 
     def broken(self) -> None:
         """Note that the backend broke its answer off."""
@@ -103,17 +97,16 @@ def attempt(call: ProxyCall) -> Answer:
     if not backend.gate.enter():
         raise failed(Failure.OVERLOADED, backend.name, retry_after=1)
     try:
-        answer, exchange = _attempts(call, backend)
+        answer = _attempts(call, backend)
     except BaseException:
         backend.gate.leave()
         raise
-    exchange.gate = backend.gate
-    answer.watcher = exchange
+    answer.gates = (backend.gate,)
     _spend_retries(call)
     return answer
 
 
-def _attempts(call: ProxyCall, backend: Backend) -> tuple[Answer, Exchange]:
+def _attempts(call: ProxyCall, backend: Backend) -> Answer:
     options = backend.options
     deadline = Deadline(options.read_timeout, options.total_timeout)
     backend.budget.pay_in()
@@ -124,7 +117,7 @@ def _attempts(call: ProxyCall, backend: Backend) -> tuple[Answer, Exchange]:
         asked.append(endpoint)
         call.endpoint, call.destination = endpoint, endpoint.destination
         try:
-            answer, exchange = _ask(call, backend, endpoint, deadline)
+            answer = _ask(call, backend, endpoint, deadline)
         except ForwardingFailed as error:
             failure = error
             if error.failure in UNSENT:
@@ -134,9 +127,8 @@ def _attempts(call: ProxyCall, backend: Backend) -> tuple[Answer, Exchange]:
         else:
             wait = _wait_for_retry(call, answer, retries, deadline)
             if wait is None:
-                return answer, exchange
-            answer.body.close()
-            exchange.finished()
+                return answer
+            answer.close()
             time.sleep(wait)
             if asked and set(asked) >= set(backend.endpoints):
                 asked.clear()  # it did answer: it may be asked again
@@ -228,7 +220,7 @@ def _spend_retries(call: ProxyCall) -> None:
 
 def _ask(
     call: ProxyCall, backend: Backend, endpoint: Endpoint, deadline: Deadline
-) -> tuple[Answer, Exchange]:
+) -> Answer:
     """Ask one endpoint and report how it went."""
     exchange, health = Exchange(endpoint), endpoint.health
     try:
@@ -249,7 +241,8 @@ def _ask(
         health.failed()
     else:
         health.succeeded()
-    return answer, exchange
+    answer.watcher = exchange
+    return answer
 
 
 def _send(

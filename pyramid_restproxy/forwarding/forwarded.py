@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pyramid.exceptions import ConfigurationError
 
@@ -22,6 +22,7 @@ __all__ = [
     "CLAIMS",
     "Client",
     "TrustedProxies",
+    "client_address",
     "forwarded_element",
     "forwarding_fields",
     "is_loop",
@@ -73,6 +74,21 @@ def _network(word: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         raise ConfigurationError(
             f"restproxy.trusted_proxies: {word!r} is not an address or a network"
         ) from error
+
+
+def client_address(environ: Mapping[str, Any], trusted: TrustedProxies) -> str:
+    """Return the address of the client, as far as it can be believed.
+
+    The last address of X-Forwarded-For that is no trusted proxy, where the peer is one;
+    what stands before it, anybody can have written.
+
+    :param environ: the WSGI environ.
+    """
+    peer: str = environ.get("REMOTE_ADDR", "")
+    said = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    while peer in trusted and said and said[-1].strip():
+        peer = said.pop().strip()
+    return peer
 
 
 class Client(NamedTuple):

@@ -181,15 +181,27 @@ def exchange(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> Response
     if any(map(reads_body, policy.response_transforms)):
         call.headers.set("Accept-Encoding", "identity")
     _add_own_fields(call, policy, gateway)
-    answer = attempt(call)
+    gate = policy.gate
+    if gate is not None and not gate.enter():
+        raise failed(Failure.OVERLOADED, call.backend.name, retry_after=1)
     try:
-        return _response(call, answer, policy)
+        answer = attempt(call)
+    except BaseException:
+        if gate is not None:
+            gate.leave()
+        raise
+    if gate is not None:
+        answer.gates += (gate,)
+    try:
+        return _response(call, answer, policy, gateway)
     except BaseException:
         answer.close()
         raise
 
 
-def _response(call: ProxyCall, answer: Answer, policy: RoutePolicy) -> ProxyResponse:
+def _response(
+    call: ProxyCall, answer: Answer, policy: RoutePolicy, gateway: Gateway
+) -> ProxyResponse:
     if answer.status == 407:  # RFC 9110 section 15.5.8: meant for us
         raise failed(Failure.PROXY_AUTHENTICATION, call.backend.name)
     answer.headers = FieldList(_stripped(answer))
@@ -200,8 +212,13 @@ def _response(call: ProxyCall, answer: Answer, policy: RoutePolicy) -> ProxyResp
     cookie = cookie_to_set(call)
     if cookie is not None:
         answer.headers.add("Set-Cookie", cookie)
+    streams = is_event_stream(answer)
+    if streams and not gateway.streams.enter():  # each of them takes a thread
+        raise failed(Failure.OVERLOADED, call.backend.name, retry_after=1)
+    if streams:
+        answer.gates += (gateway.streams,)
     try:
-        early = policy.sse_prelude and is_event_stream(answer)
+        early = policy.sse_prelude and streams
         pieces = after_prelude(answer) if early else start(answer)
     except TRANSPORT_ERRORS as error:
         raise failed_by(error, call.backend.name) from error

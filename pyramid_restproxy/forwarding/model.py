@@ -69,6 +69,7 @@ class Answer:
     :ivar headers: the fields, in order.
     :ivar body: the content; a transform may put another in its place.
     :ivar watcher: who wants to know when it is over.
+    :ivar gates: what is left when it is.
     """
 
     status: int
@@ -76,6 +77,7 @@ class Answer:
     headers: FieldList
     body: AnswerBody
     watcher: Watcher | None = None
+    gates: tuple[Gate, ...] = ()
 
     def close(self) -> None:
         """End the exchange; what is left of the content is given up."""
@@ -83,6 +85,9 @@ class Answer:
         watcher, self.watcher = self.watcher, None
         if watcher is not None:
             watcher.finished()
+        gates, self.gates = self.gates, ()
+        for gate in gates:
+            gate.leave()
 
     def broke(self) -> None:
         """Note that the content broke off."""
@@ -177,6 +182,7 @@ class RoutePolicy:
     :ivar by: this gateway's name in Forwarded.
     :ivar sse_prelude: whether an event stream begins with a comment of the gateway's,
         so that its head reaches the client before the first event.
+    :ivar gate: how many requests of the route there may be at a time.
     """
 
     strip_prefix: bool = True
@@ -189,6 +195,7 @@ class RoutePolicy:
     forwarded: bool = False
     by: str = ""
     sse_prelude: bool = False
+    gate: Gate | None = None
 
 
 @dataclass(slots=True)
@@ -199,6 +206,7 @@ class Gateway:
     :ivar trusted: the proxies whose claims are believed.
     :ivar without: names of fields (lower case) that never go on.
     :ivar secret: the key of what is signed for ourselves.
+    :ivar streams: how many event streams there may be at a time in this process.
     :ivar pseudonym: how this gateway names itself in Via.
     """
 
@@ -206,6 +214,7 @@ class Gateway:
     trusted: TrustedProxies
     without: frozenset[str]
     secret: bytes = field(default=b"", repr=False)
+    streams: Gate = field(default_factory=Gate)
     pseudonym: str = "pyramid_restproxy"
 
 

@@ -15,6 +15,7 @@ from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.endpoint import Endpoint
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies
 from pyramid_restproxy.forwarding.health import HealthPolicy
+from pyramid_restproxy.forwarding.load import Gate
 from pyramid_restproxy.forwarding.model import (
     Backend,
     Gateway,
@@ -59,6 +60,7 @@ def make_gateway(config: Configurator) -> Gateway:
             trusted=TrustedProxies(settings.trusted_proxies),
             # The backend must not override once more what was overridden here.
             without=frozenset(name.lower() for name in settings.override_headers),
+            streams=Gate(settings.max_streams),
             secret=settings.secret.encode() or secrets.token_bytes(32),
         )
         config.registry.registerUtility(gateway, IGateway)
@@ -226,6 +228,7 @@ def add_proxy_route(
     forwarded: bool = False,
     by: str = "",
     sse_prelude: bool = False,
+    max_in_flight: int = 0,
     **options: Any,
 ) -> None:
     """Add a route whose requests are forwarded.
@@ -247,6 +250,7 @@ def add_proxy_route(
     :param by: this gateway's name in ``Forwarded``, e.g. ``_gateway``.
     :param sse_prelude: whether event streams begin with a comment line, so that the
         head reaches the client although the first event is late.
+    :param max_in_flight: requests at a time; one more is 503 at once. 0 for no limit.
     :param options: route predicates and ``factory`` go to the route, all else
         (``permission``, ``require_csrf``, ...) to its view.
     :raises ConfigurationError: where an argument is not what it must be, or, when the
@@ -271,6 +275,7 @@ def add_proxy_route(
         forwarded=_flag(name, "forwarded", forwarded),
         by=by,
         sse_prelude=_flag(name, "sse_prelude", sse_prelude),
+        gate=Gate(max_in_flight) if max_in_flight else None,
     )
     intr = config.introspectable(
         "restproxy proxy routes", name, f"{pattern} -> {backend}", "proxy route"

@@ -85,6 +85,53 @@ def test_a_late_first_event_does_not_keep_the_head_back():
         assert b"data: 1\n\n" in reader.read(16)
 
 
+def test_event_streams_do_not_take_all_threads():
+    go_on = threading.Event()
+    answer = Answer(
+        200,
+        [("Content-Type", "text/event-stream")],
+        pieces=[b"data: 1\n\n", lambda: go_on.wait(10)],
+    )
+    settings = {"restproxy.max_streams": "1"}
+    with (
+        FakeBackend(answer) as backend,
+        gateway(backend, settings) as (authority, _),
+        connect(authority) as first,
+        connect(authority) as second,
+        connect(authority) as third,
+    ):
+        first.sendall(request(authority))
+        assert first.recv(17) == b"HTTP/1.1 200 OK\r\n"
+        second.sendall(request(authority))
+        assert second.recv(12) == b"HTTP/1.1 503"
+        go_on.set()
+        while b"0\r\n\r\n" not in first.recv(4096):
+            pass
+        third.sendall(request(authority))
+        assert third.recv(17) == b"HTTP/1.1 200 OK\r\n"
+
+
+def test_a_route_sheds_what_is_too_much():
+    go_on = threading.Event()
+    answer = Answer(200, pieces=[b"1", lambda: go_on.wait(10)])
+    with (
+        FakeBackend(answer) as backend,
+        gateway(backend, route={"max_in_flight": 1}) as (authority, _),
+        connect(authority) as first,
+        connect(authority) as second,
+        connect(authority) as third,
+    ):
+        first.sendall(request(authority))
+        assert first.recv(17) == b"HTTP/1.1 200 OK\r\n"
+        second.sendall(request(authority))
+        assert second.recv(12) == b"HTTP/1.1 503"
+        go_on.set()
+        while b"0\r\n\r\n" not in first.recv(4096):
+            pass
+        third.sendall(request(authority))
+        assert third.recv(17) == b"HTTP/1.1 200 OK\r\n"
+
+
 def test_a_cut_body_looks_cut():
     head = b"HTTP/1.1 200 OK\r\n"
     for framing in (

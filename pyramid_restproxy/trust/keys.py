@@ -1,0 +1,78 @@
+"""Shared secrets with names, several good at the same time. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pyramid.exceptions import ConfigurationError
+
+__all__ = ["Key", "KeyRing"]
+
+_KEY_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Key:
+    """A shared secret with a name.
+
+    :ivar id: letters, digits, ``.``, ``_`` and ``-``; at most 64 characters. Sent with
+        what is signed, so not a secret.
+    :ivar secret: the secret as bytes; never shown.
+    :ivar not_after: seconds since the epoch after which it is not good any more; None
+        for no end.
+    :raises ConfigurationError: for another id, or an empty secret.
+    """
+
+    id: str
+    secret: bytes = field(repr=False)
+    not_after: float | None = None
+
+    def __post_init__(self) -> None:
+        if not _KEY_ID.fullmatch(self.id):
+            raise ConfigurationError(f"{self.id!r} cannot be the id of a key")
+        if not self.secret:
+            raise ConfigurationError(f"the key {self.id!r} has an empty secret")
+
+    def is_valid(self, now: float) -> bool:
+        """Say whether it is good now (seconds since the epoch)."""
+        return self.not_after is None or now <= self.not_after
+
+
+class KeyRing:
+    """Keys that are good at the same time, from the oldest to the newest.
+
+    All of them verify, the newest signs: so a key is changed by adding the new one on
+    both sides, and taking the old one away later.
+
+    :raises ConfigurationError: where two have the same id.
+    """
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._keys: dict[str, Key] = {}
+        for key in keys:
+            if key.id in self._keys:
+                raise ConfigurationError(f"there are two keys with the id {key.id!r}")
+            self._keys[key.id] = key
+
+    def __repr__(self) -> str:
+        return f"KeyRing({', '.join(self._keys)})"
+
+    def get(self, key_id: str) -> Key | None:
+        """Return a key by its id, good or not."""
+        return self._keys.get(key_id)
+
+    def valid(self, now: float) -> list[Key]:
+        """Return the keys that are good now (seconds since the epoch)."""
+        return [key for key in self._keys.values() if key.is_valid(now)]
+
+    def newest(self, now: float) -> Key:
+        """Return the key that signs.
+
+        :raises LookupError: where none is good.
+        """
+        valid = self.valid(now)
+        if not valid:
+            raise LookupError("no key is valid now")
+        return valid[-1]

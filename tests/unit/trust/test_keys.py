@@ -1,0 +1,49 @@
+"""Keys and key rings."""
+
+from __future__ import annotations
+
+import pytest
+from pyramid.exceptions import ConfigurationError
+
+from pyramid_restproxy.trust.keys import Key, KeyRing
+
+
+@pytest.mark.parametrize("key_id", ["", "a b", "a:b", ".a", "ä", "a\n", "x" * 65])
+def test_the_id_of_a_key_is_a_short_word(key_id):
+    with pytest.raises(ConfigurationError):
+        Key(key_id, b"secret")
+
+
+def test_a_key_without_secret_is_refused():
+    with pytest.raises(ConfigurationError, match="empty"):
+        Key("a", b"")
+
+
+def test_the_secret_is_never_shown():
+    key = Key("a", b"very secret")
+    assert "very secret" not in f"{key!r} {key} {KeyRing([key])!r}"
+
+
+def test_a_key_is_good_up_to_its_last_second():
+    key = Key("a", b"s", 100.0)
+    assert key.is_valid(100)
+    assert not key.is_valid(100.1)
+
+
+def test_all_valid_keys_verify_and_the_newest_signs():
+    ring = KeyRing([Key("a", b"s", 100.0), Key("b", b"s", 200.0)])
+    assert [key.id for key in ring.valid(50)] == ["a", "b"]
+    assert ring.newest(50).id == "b"
+    assert [key.id for key in ring.valid(150)] == ["b"]
+    assert ring.get("a").id == "a"
+    assert ring.get("c") is None
+
+
+def test_without_a_valid_key_nothing_is_signed():
+    with pytest.raises(LookupError):
+        KeyRing([Key("a", b"s", 1.0)]).newest(2)
+
+
+def test_two_keys_cannot_have_one_id():
+    with pytest.raises(ConfigurationError, match="'a'"):
+        KeyRing([Key("a", b"1"), Key("a", b"2")])
