@@ -69,4 +69,5 @@ def includeme(config: Configurator) -> None:
     config.include("pyramid_restproxy.problems")
     config.include("pyramid_restproxy.routing")
     config.include("pyramid_restproxy.forwarding")
+    config.include("pyramid_restproxy.operation")
     config.include("pyramid_restproxy.trust")

@@ -42,6 +42,8 @@ ROUTE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "path": ("path", str),
     "identity_headers": ("identity_headers", tokens),
     "transforms": ("transforms", tokens),
+    "rate_limit": ("rate_limit", str),
+    "rate_limit_by": ("rate_limit_by", str),
 }
 
 
@@ -161,6 +163,16 @@ def _named(transforms: Mapping[str, TransformList], name: str) -> TransformList:
     return transforms[name]
 
 
+def operate(config: Configurator, settings: Settings) -> None:
+    """Add what those who run the gateway want; before its routes, maybe ``/*path``."""
+    if settings.health_views:
+        config.add_health_views()
+    if settings.metrics_path:
+        config.add_metrics_view(settings.metrics_path)
+    if settings.drain_grace is not None:
+        config.add_drain(settings.drain_grace, settings.drain_timeout)
+
+
 def main(global_config: Mapping[str, str], **settings: str) -> Router:
     """Make the gateway (entry point of ``paste.app_factory``).
 
@@ -169,5 +181,7 @@ def main(global_config: Mapping[str, str], **settings: str) -> Router:
     """
     with Configurator(settings=settings) as config:
         config.include("pyramid_restproxy")
-        configure(config, parse_settings(settings))
+        parsed = parse_settings(settings)
+        operate(config, parsed)
+        configure(config, parsed)
         return config.make_wsgi_app()

@@ -72,6 +72,14 @@ def tokens(value: object) -> tuple[str, ...]:
     return found
 
 
+def tokens_or_nothing(value: object) -> str:
+    """Read a name that is a token, or nothing."""
+    word = text(value)
+    if word and not TOKEN.fullmatch(word):
+        raise ValueError(f"{word!r} is not a token")
+    return word
+
+
 def override_methods(value: object) -> tuple[str, ...]:
     """Read the methods that an override may ask for, upper-cased."""
     methods = tuple(method.upper() for method in tokens(value))
@@ -393,6 +401,53 @@ SETTINGS = (
         "one a line, first match wins.",
     ),
     Setting(
+        "request_id",
+        tokens_or_nothing,
+        "",
+        "name",
+        "Header field with an id for each request, told to the backend and to the "
+        "client, e.g. ``X-Request-ID``; none where it is empty. What clients send "
+        "counts from trusted proxies only.",
+    ),
+    Setting(
+        "access_log",
+        boolean,
+        False,
+        "boolean",
+        "Write a line of JSON for each request to the logger "
+        "``pyramid_restproxy.access``, without query and header values.",
+    ),
+    Setting(
+        "health_views",
+        boolean,
+        False,
+        "boolean",
+        "Whether the gateway application has ``/health/live`` and ``/health/ready``.",
+    ),
+    Setting(
+        "metrics_path",
+        path,
+        "",
+        "path",
+        "Where the gateway application tells Prometheus what goes on; nowhere where it "
+        "is empty.",
+    ),
+    Setting(
+        "drain.grace",
+        optional_seconds,
+        None,
+        "seconds",
+        "How long the gateway application still takes requests after SIGTERM, while "
+        "``/health/ready`` says 503. SIGTERM is left alone without a value.",
+    ),
+    Setting(
+        "drain.timeout",
+        seconds,
+        30.0,
+        "seconds",
+        "How long requests in flight may then take.",
+    ),
+    Setting(
         "store",
         store_url,
         "",
@@ -690,6 +745,12 @@ class Settings:
     override_peek: int = 65536  #: bytes
     backends: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
+    request_id: str = ""
+    access_log: bool = False
+    health_views: bool = False
+    metrics_path: str = ""
+    drain_grace: float | None = None  #: seconds
+    drain_timeout: float = 30.0  #: seconds
     store: str = field(default="", repr=False)  # may hold a password
     max_streams: int = 0
     secret: str = field(default="", repr=False)

@@ -223,11 +223,14 @@ def _ask(
 ) -> Answer:
     """Ask one endpoint and report how it went."""
     exchange, health = Exchange(endpoint), endpoint.health
+    call.attempts += 1
+    started = time.perf_counter()
     try:
         answer = _send(call, backend, endpoint.destination, deadline)
     except TRANSPORT_ERRORS as error:
         exchange.finished()
         failure = failed_by(error, backend.name)
+        _observe(backend, endpoint, failure.failure.token, started)
         if failure.failure.blame is Blame.BACKEND:
             health.failed()
         else:
@@ -242,7 +245,14 @@ def _ask(
     else:
         health.succeeded()
     answer.watcher = exchange
+    _observe(backend, endpoint, f"{answer.status // 100}xx", started)
     return answer
+
+
+def _observe(backend: Backend, endpoint: Endpoint, outcome: str, since: float) -> None:
+    if backend.observer is not None:
+        seconds = time.perf_counter() - since
+        backend.observer(backend.name, endpoint.url, outcome, seconds)
 
 
 def _send(

@@ -63,11 +63,14 @@ from pyramid_restproxy.forwarding.transforms import (
     reads_body,
 )
 
-__all__ = ["exchange", "make_call", "refuse_early"]
+__all__ = ["FORWARDED", "exchange", "make_call", "refuse_early"]
 
 log = logging.getLogger(__name__)
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
+
+#: Environ key of what is known of the exchange: backend, destination, attempts.
+FORWARDED = "pyramid_restproxy.forwarded"
 
 #: Methods for which Max-Forwards counts (RFC 9110 section 7.6.2).
 _COUNTED = ("OPTIONS", "TRACE")
@@ -192,11 +195,21 @@ def exchange(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> Response
         raise
     if gate is not None:
         answer.gates += (gate,)
+    _tell(call)
     try:
         return _response(call, answer, policy, gateway)
     except BaseException:
         answer.close()
         raise
+
+
+def _tell(call: ProxyCall) -> None:
+    """Leave word for who writes the access log."""
+    call.request.environ[FORWARDED] = {
+        "backend": call.backend.name,
+        "destination": call.destination.url if call.destination else None,
+        "attempts": call.attempts,
+    }
 
 
 def _response(

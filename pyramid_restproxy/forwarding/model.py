@@ -95,6 +95,11 @@ class Answer:
             self.watcher.broken()
 
 
+#: Told of each exchange: backend, destination, what came of it (``2xx`` or a
+#: Proxy-Status token), seconds until then.
+Observer = Callable[[str, str, str, float], None]
+
+
 class Backend:
     """A backend: its endpoints, options and transport. Thread-safe.
 
@@ -109,6 +114,7 @@ class Backend:
     :ivar pick: who is asked next of those that may be.
     :ivar budget: how many retries there may be.
     :ivar gate: how many exchanges there may be at a time.
+    :ivar observer: told of each of them, or None.
     """
 
     def __init__(
@@ -128,6 +134,7 @@ class Backend:
         self.budget = RetryBudget(options.retry_budget)
         self.gate = Gate(options.max_in_flight)
         self.secret = secret
+        self.observer: Observer | None = None
         self.on_use = on_use
 
 
@@ -146,6 +153,7 @@ class ProxyCall:
     :ivar prefix: what was cut off the path, for X-Forwarded-Prefix and Location.
     :ivar destination: where it is being sent, or was sent last.
     :ivar endpoint: that, with what is known of it.
+    :ivar attempts: how often somebody was asked.
     :ivar attributes: room for hooks and transforms.
     """
 
@@ -160,6 +168,7 @@ class ProxyCall:
     prefix: str = ""
     destination: Destination | None = None
     endpoint: Endpoint | None = None
+    attempts: int = 0
     attributes: dict[str, Any] = field(default_factory=dict)
 
 

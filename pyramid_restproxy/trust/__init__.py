@@ -1,7 +1,8 @@
 """Trust: who may pass, how often, and how that is known.
 
 Each module is one way to know, and works alone: ``api_keys``, ``signing`` with its
-``profiles``, ``sealing``, ``limits``. What a request is refused with is in ``refusals``.
+``profiles``, ``sealing``, ``limits``. What a request is refused with is in
+``refusals``.
 
 ``config.include('pyramid_restproxy.trust')`` works alone.
 """

@@ -1,9 +1,10 @@
 """Rate limits: so many requests in so much time, by key, user, address or callable.
 
 The view option ``rate_limit='10/minute'`` (several: ``'10/minute; 200/day'``),
-``rate_limit_by`` and, for views that share a count, ``rate_limit_scope``. Counting is the ``limits`` library's, fixed windows, in this process or
-in Redis. Where Redis is away the count goes on in this process: a limit that cannot be
-looked up must not stop the service.
+``rate_limit_by`` and, for views that share a count, ``rate_limit_scope``. Counting is
+the ``limits`` library's, fixed windows, in this process or in Redis. Where Redis is
+away the count goes on in this process: a limit that cannot be looked up must not stop
+the service.
 """
 
 from __future__ import annotations

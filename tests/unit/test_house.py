@@ -22,6 +22,7 @@ ROOMS = [
     "testing",
     "services",
     "trust",
+    "operation",
     "forwarding",
     "routing",
     "renderers",
@@ -41,6 +42,8 @@ PARTS = [
     "pyramid_restproxy.routing",
     "pyramid_restproxy.routing.lint",
     "pyramid_restproxy.forwarding",
+    "pyramid_restproxy.operation",
+    "pyramid_restproxy.trust",
 ]
 
 

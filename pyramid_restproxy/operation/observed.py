@@ -1,0 +1,150 @@
+"""The outermost tween: requests are named, counted, refused while draining, and told.
+
+Each of these is off unless it is wanted, and without any the tween is not there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pyramid.httpexceptions import HTTPServiceUnavailable
+from pyramid.registry import Registry
+from pyramid.request import Request
+from pyramid.response import Response
+
+from pyramid_restproxy.exceptions import RequestRefused
+from pyramid_restproxy.forwarding.forwarder import FORWARDED
+from pyramid_restproxy.forwarding.model import IGateway
+from pyramid_restproxy.operation.access import access_line, log
+from pyramid_restproxy.operation.drain import Drain, IDrain
+from pyramid_restproxy.operation.metrics import IMetrics, Metrics
+from pyramid_restproxy.operation.request_ids import name_request, trace_id
+from pyramid_restproxy.problems import problem_of, problem_response
+from pyramid_restproxy.settings import Settings, settings_of
+
+__all__ = ["Draining", "Watched", "observed_tween_factory"]
+
+Handler = Callable[[Request], Response]
+
+OBSERVED = "pyramid_restproxy.operation.observed.observed_tween_factory"
+
+
+class Draining(RequestRefused, HTTPServiceUnavailable):
+    """The process is ending; another may answer (RFC 9110 section 15.6.4)."""
+
+
+@dataclass(slots=True)
+class Story:
+    """What is to be told of one request when it is over."""
+
+    request: Request
+    started: float
+    request_id: str | None
+    status: int = 500
+
+
+class Watched:
+    """An ``app_iter`` that says when it is over.
+
+    :param pieces: the content.
+    :param over: called once, however it ends.
+    """
+
+    def __init__(self, pieces: Iterable[bytes], over: Callable[[], None]) -> None:
+        self._pieces = pieces
+        self._over: Callable[[], None] | None = over
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pieces)
+
+    def close(self) -> None:
+        """Close the content (PEP 3333)."""
+        over, self._over = self._over, None
+        try:
+            close = getattr(self._pieces, "close", None)
+            if close is not None:
+                close()
+        finally:
+            if over is not None:
+                over()
+
+
+def observed_tween_factory(handler: Handler, registry: Registry) -> Handler:
+    """Make the tween, or none where nothing of it is wanted."""
+    settings = settings_of(registry)
+    field = settings.request_id
+    drain: Drain | None = registry.queryUtility(IDrain)
+    metrics: Metrics | None = registry.queryUtility(IMetrics)
+    if not (field or drain or metrics or settings.access_log):
+        return handler
+    trusted = registry.getUtility(IGateway).trusted
+
+    def over(story: Story) -> None:
+        seconds = time.perf_counter() - story.started
+        if drain is not None:
+            drain.leave()
+        if metrics is not None:
+            metrics.request_over(story.request, story.status, seconds)
+        if settings.access_log:
+            facts = _facts(story)
+            log.info("%s", access_line(story.request, story.status, seconds, facts))
+
+    def observed_tween(request: Request) -> Response:
+        environ = request.environ
+        request_id = None
+        if field:
+            believed = environ.get("REMOTE_ADDR", "") in trusted
+            request_id = name_request(environ, field, believed)
+        story = Story(request, time.perf_counter(), request_id)
+        if drain is not None:
+            drain.enter()
+        try:
+            if drain is not None and drain.refusing and not is_exempt(request):
+                response = _refusal(request, settings)
+            else:
+                response = handler(request)
+        except BaseException:
+            over(story)
+            raise
+        story.status = response.status_int
+        if request_id is not None:
+            response.headerlist.append((field, request_id))
+        _watch(response, lambda: over(story))
+        return response
+
+    return observed_tween
+
+
+def _watch(response: Response, over: Callable[[], None]) -> None:
+    """Say when an answer has been sent: at once where it is there whole."""
+    if isinstance(response.app_iter, list):
+        over()
+    else:
+        fields = response.headerlist
+        response.app_iter = Watched(response.app_iter, over)
+        response.headerlist = fields  # WebOb takes Content-Length away
+
+
+def is_exempt(request: Request) -> bool:
+    """Say whether a request is answered although the process ends: the health views."""
+    return request.environ["PATH_INFO"] in request.registry.get(HEALTH_PATHS, ())
+
+
+#: Registry key of the paths of the health views.
+HEALTH_PATHS = "pyramid_restproxy.health_paths"
+
+
+def _refusal(request: Request, settings: Settings) -> Response:
+    refused = Draining("This process is ending. Please try again.")
+    refused.headerlist.append(("Retry-After", "1"))
+    problem = problem_of(refused, request)
+    return problem_response(problem, request, settings, refused.headerlist)
+
+
+def _facts(story: Story) -> dict[str, Any]:
+    environ = story.request.environ
+    forwarded = environ.get(FORWARDED, {})
+    return {"request_id": story.request_id, "trace_id": trace_id(environ), **forwarded}

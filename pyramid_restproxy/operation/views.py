@@ -1,0 +1,124 @@
+"""The directives of operation: health views, metrics, drain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.exceptions import ConfigurationError
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.security import NO_PERMISSION_REQUIRED
+
+from pyramid_restproxy.forwarding.routes import CHECK_ORDER, make_gateway
+from pyramid_restproxy.operation.drain import Drain, IDrain, drain_on_sigterm
+from pyramid_restproxy.operation.metrics import IMetrics, Metrics
+from pyramid_restproxy.operation.observed import HEALTH_PATHS
+
+__all__ = ["add_drain", "add_health_views", "add_metrics_view", "alive", "ready"]
+
+
+def _plain(text: str, status: int = 200) -> Response:
+    response = Response(text, status=status, content_type="text/plain")
+    response.cache_control = "no-store"
+    return response
+
+
+def alive(request: Request) -> Response:
+    """Say that the process runs."""
+    return _plain("alive\n")
+
+
+def ready(request: Request) -> Response:
+    """Say whether requests should be sent here: not while the process ends."""
+    drain = request.registry.queryUtility(IDrain)
+    if drain is not None and drain.draining:
+        return _plain("draining\n", 503)
+    return _plain("ready\n")
+
+
+def add_health_views(
+    config: Configurator, live: str = "/health/live", ready_at: str = "/health/ready"
+) -> None:
+    """Add a view that says whether the process runs, and one whether to send requests.
+
+    They need no permission.
+
+    :param live: the path of the first: always 200.
+    :param ready_at: the path of the second: 503 while the process drains.
+
+    Discriminators: those of their routes, ``restproxy.live`` and ``restproxy.ready``.
+    """
+    for name, path, view in (("live", live, alive), ("ready", ready_at, ready)):
+        _check_path(path)
+        _add_view(config, f"restproxy.{name}", path, view)
+    config.registry[HEALTH_PATHS] = frozenset({live, ready_at})
+
+
+def add_metrics_view(
+    config: Configurator, path: str = "/metrics", permission: Any = None
+) -> None:
+    """Add a view that tells Prometheus what goes on (extra ``metrics``).
+
+    :param permission: who may see it; everybody where it is None, so keep the path
+        from the world where the proxy in front does not.
+    :raises MissingExtra: where prometheus_client is not installed.
+
+    Discriminator: that of its route, ``restproxy.metrics``.
+    """
+    _check_path(path)
+
+    def register() -> None:
+        gateway = make_gateway(config)
+        metrics = Metrics(gateway)
+        config.registry.registerUtility(metrics, IMetrics)
+        for backend in gateway.backends.values():
+            backend.observer = metrics.attempted
+
+    config.action(("restproxy", "metrics"), register, order=CHECK_ORDER)
+    _add_view(config, "restproxy.metrics", path, _show_metrics, permission)
+
+
+def _show_metrics(request: Request) -> Response:
+    text, content_type = request.registry.getUtility(IMetrics).exposition()
+    response = Response(text)
+    response.headers["Content-Type"] = content_type
+    return response
+
+
+def add_drain(config: Configurator, grace: float = 5.0, timeout: float = 30.0) -> None:
+    """End without breaking what goes on: on SIGTERM, for servers that leave it alone.
+
+    :param grace: seconds in which requests are still taken while the readiness view
+        says 503.
+    :param timeout: seconds after them in which those in flight may finish.
+    :raises ConfigurationError: where one of them is negative.
+
+    Discriminator ``('restproxy', 'drain')``.
+    """
+    if grace < 0 or timeout < 0:
+        raise ConfigurationError("add_drain: grace and timeout must not be negative")
+
+    def register() -> None:
+        drain = Drain(grace, timeout)
+        config.registry.registerUtility(drain, IDrain)
+        drain_on_sigterm(drain)
+
+    config.action(("restproxy", "drain"), register)
+
+
+def _check_path(path: Any) -> None:
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise ConfigurationError(f"{path!r}: expected a path that begins with '/'")
+
+
+def _add_view(
+    config: Configurator, name: str, path: str, view: Any, permission: Any = None
+) -> None:
+    config.add_route(name, path)
+    config.add_view(
+        view,
+        route_name=name,
+        allowed_methods="GET",
+        permission=permission or NO_PERMISSION_REQUIRED,
+    )
