@@ -1,16 +1,20 @@
-"""What forwarding costs: ``python -m bench.forwarding [--seconds 4] [--rounds 3]``.
+"""What forwarding costs: ``python -m bench.forwarding``.
 
-Every subject is a process of its own on loopback, in front of one nginx that answers
-at once; wrk asks each in turn, round after round, so that a slow moment of the machine
-meets all of them. Subjects: a plain Pyramid view with the same body (what Pyramid on
-waitress can do at best), our gateway, a view with ``requests.Session`` as people write
-it, a view over the stock ``HTTPAdapter``, django-revproxy, each on waitress with 4
-threads, and nginx ``proxy_pass``. What is not installed is left out and said so.
+Every subject (:mod:`bench.subjects`) is a process of its own in front of the same
+backends. All are asked in turn, round after round, so that a slow moment of the machine
+meets all of them, and ratios are taken within a round before the median. Cases:
 
-Prints requests/s, CPU microseconds a request of the subject's process, p50 and p99,
-resident memory and the ratio to the plain view; writes JSON to
-``bench/results/``. A second table compares one exchange, without a server in front:
-``KeepAliveAdapter`` against ``HTTPAdapter``.
+``get``, ``get10k``, ``post10k``
+    wrk with 8 connections, for ``--seconds`` in each of ``--rounds``.
+``download``, ``upload``
+    one body of ``--size`` MiB over a bare socket.
+``events``
+    one stream of server-sent events: some alone, then many at once.
+``exchange``
+    no server in front: ``KeepAliveAdapter.send`` against ``HTTPAdapter.send``.
+
+Prints a table for each case; writes ``forwarding.json`` and, with matplotlib,
+``forwarding.png`` to ``bench/results/``. Ratios are of speed: 2.00 is twice as fast.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import argparse
 import json
 import os
 import pathlib
+import platform
 import re
 import shutil
 import socket
@@ -27,371 +32,520 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from bench.subjects import (
+    ANSWER,
+    BURST,
+    LONE,
+    SMALL,
+    SUBJECTS,
+    TEN_KIB,
+    Running,
+    free_port,
+    nginx,
+    process,
+    start_backends,
+    start_subject,
+    wait_for,
+    why_left_out,
+)
+
 RESULTS = pathlib.Path(__file__).parent / "results"
-SMALL = b'{"users": [{"id": 1, "name": "Ann"}, {"id": 2, "name": "Bob"}]}'
-TICK = os.sysconf("SC_CLK_TCK")
-PAGE = os.sysconf("SC_PAGE_SIZE")
+MIB = 1 << 20
+PLAIN, OURS = "plain Pyramid view", ("pyramid_restproxy", "ours")
+REVPROXY, NGINX = "django-revproxy", "nginx proxy_pass"
 
-#: name of a case: the path, and for an upload the size of the body
-CASES = {
-    "GET 63 B": ("/api/small", 0),
-    "GET 10 KiB": ("/api/10k.bin", 0),
-    "POST 10 KiB": ("/api/small", 10 * 1024),
-}
-
-NGINX = """
-worker_processes 1; daemon off; pid {folder}/{name}.pid; error_log {folder}/{name}.err;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off; keepalive_requests 10000000; client_max_body_size 0;
-  client_body_temp_path {folder}/{name}.body; proxy_temp_path {folder}/{name}.proxy;
-  fastcgi_temp_path {folder}/x; uwsgi_temp_path {folder}/y; scgi_temp_path {folder}/z;
-  {upstream}
-  server {{ listen 127.0.0.1:{port}; root {folder}; {locations} }}
-}}
-"""
+Numbers = dict[str, float]
 
 
-# -- the subjects: ``python -m bench.forwarding serve NAME PORT BACKEND`` -------
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    seconds: int
+    rounds: int
+    size: int
+    only: list[str]
 
 
-def plain_app(backend: str) -> Any:
-    """Answer the small body without asking anybody."""
-    from pyramid.config import Configurator
-    from pyramid.response import Response
+@dataclass(frozen=True)
+class Case:
+    """One thing that subjects are asked.
 
-    bodies = {"small": SMALL, "10k.bin": b"x" * 10240}
+    :ivar ask: asks one subject once.
+    :ivar columns: what is printed: key, heading and format of each. The first is the
+        speed, of which ratios are taken.
+    :ivar repeats: how often it is asked in a round.
+    :ivar against: the subject that the plot compares with.
+    """
 
-    def view(request: Any) -> Response:
-        body = bodies[request.matchdict["path"][0]]
-        return Response(body, content_type="application/json")
+    title: str
+    ask: Callable[[Running, Options], Numbers]
+    columns: tuple[tuple[str, str, str], ...]
+    repeats: int
+    against: str
 
-    with Configurator() as config:
-        config.add_route("r", "/api/*path")
-        config.add_view(view, route_name="r")
-        return config.make_wsgi_app()
-
-
-def gateway_app(backend: str) -> Any:
-    """Forward with this package."""
-    from pyramid.config import Configurator
-
-    with Configurator() as config:
-        config.include("pyramid_restproxy")
-        config.add_backend("b", backend)
-        config.add_proxy_route("r", "/api/*path", "b")
-        return config.make_wsgi_app()
+    @property
+    def speed(self) -> str:
+        return self.columns[0][0]
 
 
-def session_app(backend: str) -> Any:
-    """Forward as people write it: one session, the answer read whole."""
-    import requests
-    from pyramid.config import Configurator
-    from pyramid.response import Response
-
-    session = requests.Session()
-
-    def view(request: Any) -> Response:
-        url = f"{backend}/{'/'.join(request.matchdict['path'])}"
-        answer = session.request(request.method, url, data=request.body)
-        kind = answer.headers.get("Content-Type", "application/octet-stream")
-        return Response(answer.content, status=answer.status_code, content_type=kind)
-
-    with Configurator() as config:
-        config.add_route("r", "/api/*path")
-        config.add_view(view, route_name="r")
-        return config.make_wsgi_app()
-
-
-def stock_app(backend: str) -> Any:
-    """Forward with this package over the stock adapter of ``requests``."""
-    from pyramid.config import Configurator
-    from requests.adapters import HTTPAdapter
-
-    with Configurator() as config:
-        config.include("pyramid_restproxy")
-        config.add_backend("b", backend, adapter=HTTPAdapter(pool_maxsize=32))
-        config.add_proxy_route("r", "/api/*path", "b")
-        return config.make_wsgi_app()
-
-
-def revproxy_app(backend: str) -> Any:
-    """Forward with django-revproxy."""
-    from django.conf import settings
-
-    settings.configure(
-        ALLOWED_HOSTS=["*"],
-        ROOT_URLCONF=__name__,
-        MIDDLEWARE=[],
-        SECRET_KEY="bench",
-        REVPROXY={"QUOTE_SPACES_AS_PLUS": True},
-    )
-    import django
-    from django.core.wsgi import get_wsgi_application
-    from django.urls import re_path
-    from django.views.decorators.csrf import csrf_exempt
-    from revproxy.views import ProxyView
-
-    django.setup()
-    view = csrf_exempt(ProxyView.as_view(upstream=backend))
-    globals()["urlpatterns"] = [re_path(r"^api/(?P<path>.*)$", view)]
-    return get_wsgi_application()
-
-
-WAITRESS = {
-    "plain Pyramid view": plain_app,
-    "pyramid_restproxy": gateway_app,
-    "requests.Session view": session_app,
-    "stock HTTPAdapter": stock_app,
-    "django-revproxy": revproxy_app,
-}
-
-
-def serve(name: str, port: int, backend: str) -> None:
-    """Serve a subject until it is stopped."""
-    import logging
-    import warnings
-
-    import waitress
-
-    warnings.simplefilter("ignore")
-    logging.disable(logging.CRITICAL)
-    app = WAITRESS[name](backend)
-    waitress.serve(app, listen=f"127.0.0.1:{port}", threads=4, _quiet=True)
-
-
-# -- starting and stopping ------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def process(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends."""
-    started = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                if started.poll() is not None:
-                    raise RuntimeError(f"{command[0]} ended") from None
-                time.sleep(0.05)
-        yield started
-    finally:
-        started.terminate()
-        started.wait(10)
-
-
-def nginx(folder: str, name: str, port: int, locations: str, upstream: str = "") -> str:
-    path = pathlib.Path(folder, f"{name}.conf")
-    values = {"folder": folder, "name": name, "port": port}
-    path.write_text(NGINX.format(**values, locations=locations, upstream=upstream))
-    return str(path)
-
-
-def subjects(stack: ExitStack, folder: str) -> dict[str, tuple[int, int]]:
-    """Start the backend and all subjects; give port and pid of each."""
-    backend = free_port()
-    answer = f"default_type application/json; return 200 '{SMALL.decode()}';"
-    small = f"location = /small {{ {answer} }}"
-    conf = nginx(folder, "backend", backend, small)
-    stack.enter_context(process(["nginx", "-c", conf], backend))
-    found = {}
-    for name in WAITRESS:
-        if name == "django-revproxy" and not installed("revproxy"):
-            print("django-revproxy is not installed: left out")
-            continue
-        port = free_port()
-        command = [sys.executable, "-m", "bench.forwarding", "serve", name, str(port)]
-        server = process([*command, f"http://127.0.0.1:{backend}"], port)
-        found[name] = port, stack.enter_context(server).pid
-    port = free_port()
-    upstream = f"upstream b {{ server 127.0.0.1:{backend}; keepalive 32; }}"
-    location = (
-        "location /api/ { proxy_pass http://b/; proxy_http_version 1.1; "
-        'proxy_set_header Connection ""; }'
-    )
-    conf = nginx(folder, "front", port, location, upstream)
-    found["nginx proxy_pass"] = (
-        port,
-        stack.enter_context(process(["nginx", "-c", conf], port)).pid,
-    )
-    return found
-
-
-def installed(module: str) -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec(module) is not None
-
-
-# -- measuring ------------------------------------------------------------------------
+# -- the processes of a subject --------------------------------------------------------
 
 
 def family(pid: int) -> list[int]:
-    """Return a process and its children."""
-    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *map(int, children)]
+    """Return a process and all that come from it."""
+    lists = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
+    children = [int(child) for each in lists for child in each.read_text().split()]
+    return [pid, *(one for child in children for one in family(child))]
 
 
 def cpu_seconds(pid: int) -> float:
+    """Return what a family has used, by its clocks (clock_getcpuclockid(3))."""
+    return sum(time.clock_gettime((~each << 3) | 2) for each in family(pid))
+
+
+def memory(pid: int, field: str) -> float:
+    """Return a field of /proc/PID/status of a family: VmRSS, or VmHWM; in MiB."""
     total = 0
     for each in family(pid):
-        fields = (
-            pathlib.Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        )
-        total += int(fields[11]) + int(fields[12])
-    return total / TICK
+        status = pathlib.Path(f"/proc/{each}/status").read_text()
+        found = re.search(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)
+        total += int(found[1]) if found else 0
+    return total / 1024
 
 
-def resident(pid: int) -> float:
-    """Return resident memory in MiB."""
-    pages = sum(
-        int(pathlib.Path(f"/proc/{each}/statm").read_text().split()[1])
-        for each in family(pid)
-    )
-    return pages * PAGE / 1024 / 1024
+def forget_peak(pid: int) -> None:
+    """Set VmHWM of a family to VmRSS (proc(5), clear_refs)."""
+    for each in family(pid):
+        pathlib.Path(f"/proc/{each}/clear_refs").write_text("5")
 
 
-def wrk(
-    port: int, path: str, upload: int, seconds: float, folder: str
-) -> dict[str, float]:
-    """Ask one subject for a while, from 8 connections."""
-    script = pathlib.Path(folder, "wrk.lua")
-    lines = ["done = function(s, l, r)"]
-    lines += [
-        'io.write(string.format("RESULT %d %d %d %d %d\\n", s.requests, s.duration,'
-    ]
-    lines += [
-        "l:percentile(50), l:percentile(99), s.errors.status + s.errors.read))",
-        "end",
-    ]
-    if upload:
-        lines.append(f'wrk.method = "POST"; wrk.body = string.rep("x", {upload})')
-    script.write_text("\n".join(lines))
-    url = f"http://127.0.0.1:{port}{path}"
-    command = ["wrk", "-t1", "-c8", f"-d{seconds}s", "-s", str(script), url]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    numbers = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", output)
-    assert numbers, output
-    count, duration, p50, p99, errors = map(int, numbers.groups())
+# -- small messages --------------------------------------------------------------------
+
+LUA = """
+wrk.method = "{method}"; wrk.body = {body}
+done = function(s, l, r)
+  io.write(string.format("RESULT %d %d %d %d %d\\n", s.requests, s.duration,
+    l:percentile(50), l:percentile(99), s.errors.connect + s.errors.read +
+    s.errors.write + s.errors.status + s.errors.timeout))
+end
+"""
+
+
+def message(path: str, upload: int = 0) -> Callable[[Running, Options], Numbers]:
+    """Make the case of one path.
+
+    :param upload: the size of the body sent, in bytes.
+    """
+    body = f'string.rep("x", {upload})' if upload else "nil"
+    script = LUA.format(method="POST" if upload else "GET", body=body)
+
+    def ask(running: Running, options: Options) -> Numbers:
+        before = cpu_seconds(running.pid)
+        found = wrk(f"http://127.0.0.1:{running.port}{path}", script, options.seconds)
+        used = cpu_seconds(running.pid) - before
+        found["cpu_us"] = used / max(found["requests"], 1) * 1e6
+        return found | {"rss": memory(running.pid, "VmRSS")}
+
+    return ask
+
+
+def wrk(url: str, script: str, seconds: int) -> Numbers:
+    """Ask from 8 connections for a while; times in microseconds."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(script)
+        file.flush()
+        command = ["wrk", "-t1", "-c8", f"-d{seconds}s", "-s", file.name, url]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", done.stdout)
+    assert found, done.stdout
+    count, duration, p50, p99, errors = map(int, found.groups())
+    speed = count / duration * 1e6
+    return dict(rps=speed, requests=count, p50=p50, p99=p99, errors=errors)
+
+
+# -- large bodies ----------------------------------------------------------------------
+
+
+def download(running: Running, options: Options) -> Numbers:
+    """Read one large answer and throw it away."""
+    return transfer(running, options, receive_large)
+
+
+def upload(running: Running, options: Options) -> Numbers:
+    """Send one large body."""
+    return transfer(running, options, send_large)
+
+
+def transfer(
+    running: Running,
+    options: Options,
+    move: Callable[[socket.socket, int], None],
+) -> Numbers:
+    """Measure one large body: MB/s, CPU seconds for 64 MiB, growth of memory in MiB.
+
+    Memory is compared with what it was before the first large body.
+    """
+    before, started = cpu_seconds(running.pid), time.monotonic()
+    with connect(running.port) as connection:
+        move(connection, options.size)
+    elapsed = time.monotonic() - started
     return {
-        "rps": count / duration * 1e6,
-        "n": count,
-        "p50": p50,
-        "p99": p99,
-        "errors": errors,
+        "mb_s": options.size * MIB / 1e6 / elapsed,
+        "cpu_s": (cpu_seconds(running.pid) - before) / options.size * 64,
+        "rss": memory(running.pid, "VmRSS"),
+        "growth": memory(running.pid, "VmHWM") - running.idle,
     }
 
 
-def measure(seconds: float, rounds: int) -> list[dict[str, Any]]:
-    """Ask all subjects in turn, in every case."""
-    rows: list[dict[str, Any]] = []
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
+
+
+def receive_large(connection: socket.socket, mib: int) -> None:
+    """Ask for the large file and count what comes."""
+    target = f"/api/large.bin?mib={mib}"
+    connection.sendall(request("GET", target))
+    buffer = memoryview(bytearray(MIB))
+    read = connection.recv_into(buffer)
+    head, _, start = bytes(buffer[:read]).partition(b"\r\n\r\n")
+    check_status(head)
+    left = mib * MIB - len(start)
+    while left > 0 and (read := connection.recv_into(buffer)):
+        left -= read
+    assert left <= 0, f"{left} bytes are missing"
+
+
+def send_large(connection: socket.socket, mib: int) -> None:
+    """Send a large body and wait for the answer."""
+    connection.sendall(request("POST", "/streams/sink", mib * MIB))
+    piece = bytes(MIB)
+    for _ in range(mib):
+        connection.sendall(piece)
+    answer = b""
+    while not answer.endswith(b"done") and (more := connection.recv(65536)):
+        answer += more
+    check_status(answer)
+
+
+def request(method: str, target: str, length: int | None = None) -> bytes:
+    """Write the head of a request."""
+    size = "" if length is None else f"Content-Length: {length}\r\n"
+    lines = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    return f"{lines}{size}\r\n".encode()
+
+
+def check_status(answer: bytes) -> None:
+    assert answer.startswith(b"HTTP/1.1 200"), answer[:200]
+
+
+# -- streams ---------------------------------------------------------------------------
+
+
+def stream(running: Running, options: Options) -> Numbers:
+    """Read one stream: how late events are that come alone, and how fast many pass."""
+    before = cpu_seconds(running.pid)
+    with connect(running.port) as connection:
+        connection.sendall(request("GET", "/streams/events"))
+        delays = [delay(receive_events(connection, 1)) for _ in range(LONE)]
+        elapsed = delay(receive_events(connection, BURST))
+    used = cpu_seconds(running.pid) - before
+    return {
+        "events_s": BURST / elapsed * 1e6,
+        "first": delays[0],
+        "p50": statistics.median(delays),
+        "max": max(delays),
+        "cpu_us": used / (LONE + BURST) * 1e6,
+        "rss": memory(running.pid, "VmRSS"),
+    }
+
+
+def receive_events(connection: socket.socket, count: int) -> bytes:
+    """Read until so many events have come; each ends in an exclamation mark."""
+    pieces = []
+    while count > 0:
+        pieces.append(connection.recv(65536))
+        assert pieces[-1], f"{count} events are missing"
+        count -= pieces[-1].count(b"!")
+    return b"".join(pieces)
+
+
+def delay(received: bytes) -> float:
+    """Return how long ago the first of the events was made, in microseconds."""
+    made = re.search(rb"data: (\d+) ", received)
+    assert made, received[:200]
+    return (time.monotonic_ns() - int(made[1])) / 1000
+
+
+# -- the cases -------------------------------------------------------------------------
+
+MESSAGE = (
+    ("rps", "req/s", ".0f"),
+    ("cpu_us", "cpu us", ".0f"),
+    ("p50", "p50 us", ".0f"),
+    ("p99", "p99 us", ".0f"),
+    ("rss", "MiB", ".0f"),
+    ("errors", "errors", ".0f"),
+)
+LARGE = (
+    ("mb_s", "MB/s", ".0f"),
+    ("cpu_s", "cpu s/64M", ".3f"),
+    ("rss", "MiB", ".0f"),
+    ("growth", "growth MiB", ".1f"),
+)
+STREAM = (
+    ("events_s", "events/s", ".0f"),
+    ("cpu_us", "cpu us", ".1f"),
+    ("first", "first us", ".0f"),
+    ("p50", "p50 us", ".0f"),
+    ("max", "max us", ".0f"),
+    ("rss", "MiB", ".0f"),
+)
+
+CASES = {
+    "get": Case("GET 63 B", message("/api/small"), MESSAGE, 1, PLAIN),
+    "get10k": Case("GET 10 KiB", message("/api/10k.bin"), MESSAGE, 1, PLAIN),
+    "post10k": Case("POST 10 KiB", message("/api/small", 10240), MESSAGE, 1, PLAIN),
+    "download": Case("download", download, LARGE, 3, NGINX),
+    "upload": Case("upload", upload, LARGE, 3, NGINX),
+    "events": Case("server-sent events", stream, STREAM, 3, NGINX),
+}
+
+#: What is to be answered before anything is measured.
+EXPECTED = {"get": ("/api/small", SMALL), "get10k": ("/api/10k.bin", TEN_KIB)}
+
+
+# -- measuring -------------------------------------------------------------------------
+
+
+def measure(options: Options) -> list[dict[str, Any]]:
+    """Measure every case that is wanted."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        os.chmod(folder, 0o755)
-        pathlib.Path(folder, "10k.bin").write_bytes(b"x" * 10240)
-        found = subjects(stack, folder)
-        for case, (path, upload) in CASES.items():
-            runs: dict[str, list[dict[str, float]]] = {name: [] for name in found}
-            for port, _ in found.values():
-                wrk(port, path, upload, 1, folder)  # warm up
-            for _ in range(rounds):
-                for name, (port, pid) in found.items():
-                    before = cpu_seconds(pid)
-                    run = wrk(port, path, upload, seconds, folder)
-                    run["cpu_us"] = (cpu_seconds(pid) - before) / max(run["n"], 1) * 1e6
-                    run["rss"] = resident(pid)
-                    runs[name].append(run)
-            rows += [summary(case, name, each, runs) for name, each in runs.items()]
-    return rows
+        os.chmod(folder, 0o755)  # nginx may work as another user
+        backends = start_backends(stack, folder, options.size)
+        wanted = [name for name in CASES if name in options.only]
+        return [
+            row
+            for name in wanted
+            for row in measure_case(name, folder, backends, options)
+        ]
 
 
-def summary(
-    case: str, name: str, runs: list[dict[str, float]], all_runs: Any
-) -> dict[str, Any]:
-    """Take medians; ratios pair by pair with the plain view of the same round."""
-    plain = all_runs["plain Pyramid view"]
-    row: dict[str, Any] = {"case": case, "subject": name}
-    for key in ("rps", "cpu_us", "p50", "p99", "rss", "errors"):
-        row[key] = statistics.median(run[key] for run in runs)
-    ratios = [run["rps"] / other["rps"] for run, other in zip(runs, plain, strict=True)]
-    row["to_plain"] = statistics.median(ratios)
+def measure_case(
+    name: str, folder: str, backends: tuple[str, str], options: Options
+) -> list[dict[str, Any]]:
+    """Start the subjects of a case, ask them in turn; give a row for each."""
+    subjects = [each for each in SUBJECTS if name in each.cases]
+    subjects = [each for each in subjects if not why_left_out(each)]
+    with ExitStack() as stack:
+        started = [start_subject(stack, folder, each, backends) for each in subjects]
+        running = [ready(each, name) for each in started]
+        runs = ask_in_turn(CASES[name], running, options)
+    return [summary(name, subject, runs) for subject in runs]
+
+
+def ready(running: Running, case: str) -> Running:
+    """Wait for a subject, check what it answers, note its memory."""
+    wait_for(running.process, running.port)
+    check_answer(running, *EXPECTED.get(case, EXPECTED["get"]))
+    forget_peak(running.pid)
+    return replace(running, idle=memory(running.pid, "VmRSS"))
+
+
+def check_answer(running: Running, path: str, body: bytes) -> None:
+    """Check that a subject answers what the others answer."""
+    with connect(running.port) as connection:
+        connection.sendall(request("GET", path))
+        with connection.makefile("rb") as reader:
+            answer = reader.read()
+    check_status(answer)
+    assert answer.endswith(b"\r\n\r\n" + body), (running.name, path)
+
+
+def ask_in_turn(
+    case: Case, running: list[Running], options: Options
+) -> dict[str, list[Numbers]]:
+    """Ask every subject once to warm up, then round after round."""
+    for each in running:
+        case.ask(each, replace(options, seconds=1))
+    runs: dict[str, list[Numbers]] = {each.name: [] for each in running}
+    for _ in range(options.rounds * case.repeats):
+        for each in running:
+            runs[each.name].append(case.ask(each, options))
+    return runs
+
+
+def summary(case: str, subject: str, runs: dict[str, list[Numbers]]) -> dict[str, Any]:
+    """Take the medians of a subject's runs, and of its ratios to others.
+
+    Of errors and of the growth of memory the worst is taken.
+    """
+    own = runs[subject]
+    row: dict[str, Any] = {"case": case, "subject": subject}
+    for key in own[0]:
+        take = max if key in ("errors", "growth") else statistics.median
+        row[key] = take([run[key] for run in own])
+    for key, other in (("plain", PLAIN), ("revproxy", REVPROXY), ("nginx", NGINX)):
+        if key != "revproxy" or subject.startswith(OURS):
+            row[f"to_{key}"] = ratio(CASES[case].speed, own, runs.get(other))
     return row
 
 
-def exchanges(count: int = 3000, rounds: int = 5) -> dict[str, float]:
+def ratio(key: str, runs: list[Numbers], others: list[Numbers] | None) -> float | None:
+    """Pair the runs of each round; give the median ratio."""
+    if others is None:
+        return None
+    pairs = zip(runs, others, strict=True)
+    return statistics.median(run[key] / other[key] for run, other in pairs)
+
+
+def exchanges(count: int = 3000, rounds: int = 5) -> Numbers:
     """Compare one exchange of the adapters, in CPU microseconds of one thread."""
     import requests
     from requests.adapters import HTTPAdapter
 
     from pyramid_restproxy import KeepAliveAdapter
 
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
+    adapters = {"KeepAliveAdapter": KeepAliveAdapter(), "HTTPAdapter": HTTPAdapter()}
+    times: dict[str, list[float]] = {name: [] for name in adapters}
+    with tempfile.TemporaryDirectory() as folder:
         port = free_port()
-        conf = nginx(
-            folder, "only", port, f"location / {{ return 200 '{SMALL.decode()}'; }}"
-        )
-        stack.enter_context(process(["nginx", "-c", conf], port))
-        request = requests.Request("GET", f"http://127.0.0.1:{port}/x").prepare()
-        adapters = {
-            "KeepAliveAdapter": KeepAliveAdapter(),
-            "HTTPAdapter": HTTPAdapter(),
-        }
-        times: dict[str, list[float]] = {name: [] for name in adapters}
-        for _ in range(rounds):
-            for name, adapter in adapters.items():
-                started = time.thread_time()
-                for _ in range(count):
-                    adapter.send(request, stream=True, timeout=(5, 30)).content  # noqa: B018
-                times[name].append((time.thread_time() - started) / count * 1e6)
+        asked = requests.Request("GET", f"http://127.0.0.1:{port}/small").prepare()
+        with process(nginx(folder, "only", port, ANSWER)) as started:
+            wait_for(started, port)
+            for _ in range(rounds):
+                for name, adapter in adapters.items():
+                    times[name].append(exchange_us(adapter, asked, count))
     found = {name: statistics.median(values) for name, values in times.items()}
-    found["ratio"] = found["KeepAliveAdapter"] / found["HTTPAdapter"]
-    return found
+    pairs = zip(times["KeepAliveAdapter"], times["HTTPAdapter"], strict=True)
+    return found | {"ratio": statistics.median(ours / stock for ours, stock in pairs)}
+
+
+def exchange_us(adapter: Any, asked: Any, count: int) -> float:
+    """Send a request many times; give the CPU microseconds of one exchange."""
+    started = time.thread_time()
+    for _ in range(count):
+        assert adapter.send(asked, stream=True, timeout=(5, 30)).content == SMALL
+    return (time.thread_time() - started) / count * 1e6
 
 
 # -- telling ---------------------------------------------------------------------------
 
+RATIOS = (
+    ("to_plain", "to plain", ".2f"),
+    ("to_revproxy", "to revproxy", ".2f"),
+    ("to_nginx", "to nginx", ".2f"),
+)
+
+
+def print_case(case: Case, rows: list[dict[str, Any]], options: Options) -> None:
+    """Print the table of a case."""
+    columns = (*case.columns, *RATIOS)
+    print(f"\n{title(case, options):24}" + "".join(f"{c[1]:>12}" for c in columns))
+    for row in rows:
+        cells = [cell(row.get(key), form) for key, _, form in columns]
+        print(f"{row['subject']:24}" + "".join(f"{each:>12}" for each in cells))
+
+
+def print_exchange(one: Numbers) -> None:
+    """Print the table of the adapters."""
+    print(f"\n{'one exchange':24}{'cpu us':>12}{'ratio':>12}")
+    print(f"{'KeepAliveAdapter.send':24}{one['KeepAliveAdapter']:12.0f}", end="")
+    print(f"{one['ratio']:12.2f}")
+    print(f"{'HTTPAdapter.send':24}{one['HTTPAdapter']:12.0f}{1:12.2f}")
+
+
+def title(case: Case, options: Options) -> str:
+    return f"{case.title} {options.size} MiB" if case.columns is LARGE else case.title
+
+
+def cell(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def plot(rows: list[dict[str, Any]], options: Options) -> None:
+    """Draw the ratios of every case, as bars."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        print("\nno plot: matplotlib is not installed")
+        return
+    names = [name for name in CASES if any(row["case"] == name for row in rows)]
+    heights = [2 + sum(row["case"] == name for row in rows) for name in names]
+    figure = Figure(figsize=(8, 0.32 * sum(heights)), layout="constrained")
+    axes = figure.subplots(len(names), 1, squeeze=False, height_ratios=heights)
+    for axis, name in zip(axes[:, 0], names, strict=True):
+        draw(axis, CASES[name], [r for r in rows if r["case"] == name], options)
+    figure.savefig(RESULTS / "forwarding.png", dpi=120)
+
+
+def draw(axis: Any, case: Case, rows: list[dict[str, Any]], options: Options) -> None:
+    """Draw the bars of a case; a bar that is much longer is cut, its number is not."""
+    key = "to_nginx" if case.against == NGINX else "to_plain"
+    rows = [row for row in rows if row.get(key) is not None][::-1]
+    names, values = [row["subject"] for row in rows], [row[key] for row in rows]
+    limit = 1.5 * max([1.0, *(row[key] for row in rows if row["subject"] != NGINX)])
+    colours = ["#c4501b" if name.startswith(OURS) else "#8a97a6" for name in names]
+    lengths = [min(value, limit) for value in values]
+    cut = ["  (bar cut)" if value > limit else "" for value in values]
+    labels = [f"{value:.2f}{note}" for value, note in zip(values, cut, strict=True)]
+    axis.axvline(1, color="black", linewidth=0.8, zorder=0)
+    axis.bar_label(axis.barh(names, lengths, color=colours), labels, padding=3)
+    axis.set_xlim(0, max(lengths) * 1.25)
+    axis.set_title(f"{title(case, options)}: speed, {case.against} = 1", loc="left")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def read_options() -> Options:
+    """Read the command line."""
+    known = [*CASES, "exchange"]
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.forwarding",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seconds", type=int, default=3, help="of each run of wrk (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="of every case (3)")
+    parser.add_argument(
+        "--size", type=int, default=64, help="of large bodies, MiB (64)"
+    )
+    parser.add_argument("--only", default=",".join(known), help="CASE,CASE,...")
+    found = parser.parse_args()
+    only = found.only.split(",")
+    if strangers := set(only) - set(known):
+        parser.error(f"no such case: {', '.join(sorted(strangers))}")
+    return Options(found.seconds, found.rounds, found.size, only)
+
 
 def main() -> None:
     """Measure, print, write."""
-    if sys.argv[1:2] == ["serve"]:
-        return serve(sys.argv[2], int(sys.argv[3]), sys.argv[4])
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=4, help="of each run")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each subject")
-    options = parser.parse_args()
+    options = read_options()
     missing = [name for name in ("wrk", "nginx") if not shutil.which(name)]
     if missing:
         sys.exit(f"this benchmark needs {' and '.join(missing)}")
-    rows, one = measure(options.seconds, options.rounds), exchanges()
-    head = "    req/s   cpu us   p50 us   p99 us    MiB  to plain"
-    for case in CASES:
-        print(f"\n{case:22}{head}")
-        for row in (row for row in rows if row["case"] == case):
-            numbers = (row[key] for key in ("rps", "cpu_us", "p50", "p99"))
-            cells = " ".join(f"{number:8.0f}" for number in numbers)
-            errors = f"  ({row['errors']:.0f} errors)" if row["errors"] else ""
-            last = f"{row['rss']:6.0f} {row['to_plain']:9.2f}{errors}"
-            print(f"{row['subject']:22} {cells} {last}")
-    print(
-        f"\none exchange, CPU us: KeepAliveAdapter {one['KeepAliveAdapter']:.0f}, "
-        f"HTTPAdapter {one['HTTPAdapter']:.0f}, ratio {one['ratio']:.2f}"
-    )
+    for line in filter(None, map(why_left_out, SUBJECTS)):
+        print(line)
     RESULTS.mkdir(exist_ok=True)
-    data = {"rows": rows, "exchange": one}
+    data: dict[str, Any] = {
+        "options": asdict(options),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "rows": measure(options),
+    }
+    for name, case in CASES.items():
+        if rows := [row for row in data["rows"] if row["case"] == name]:
+            print_case(case, rows, options)
+    if "exchange" in options.only:
+        data["exchange"] = one = exchanges()
+        print_exchange(one)
+    if data["rows"]:
+        plot(data["rows"], options)
     (RESULTS / "forwarding.json").write_text(json.dumps(data, indent=1) + "\n")
 
 
