@@ -38,6 +38,7 @@ ROUTE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "forwarded": ("forwarded", boolean),
     "by": ("by", str),
     "max_in_flight": ("max_in_flight", number),
+    "cache": ("cache", boolean),
     "sse_prelude": ("sse_prelude", boolean),
     "path": ("path", str),
     "identity_headers": ("identity_headers", tokens),

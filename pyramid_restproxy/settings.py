@@ -456,6 +456,20 @@ SETTINGS = (
         "``redis://host:6379/0``, or each process's own memory where it is empty.",
     ),
     Setting(
+        "cache.memory",
+        size,
+        64 * 1024 * 1024,
+        "bytes",
+        "How much of a process's memory cached answers may take.",
+    ),
+    Setting(
+        "cache.max_body",
+        size,
+        1024 * 1024,
+        "bytes",
+        "Larger answers are not cached.",
+    ),
+    Setting(
         "max_streams",
         number,
         0,
@@ -468,8 +482,8 @@ SETTINGS = (
         text,
         "",
         "text",
-        "Key of what the gateway signs for itself (affinity cookies). The same in all "
-        "processes; without one each process has its own.",
+        "Key of what the gateway signs for itself: affinity cookies, what it keeps in "
+        "the store. The same in all processes; without one each has its own.",
     ),
     Setting(
         "trusted_proxies",
@@ -752,6 +766,8 @@ class Settings:
     drain_grace: float | None = None  #: seconds
     drain_timeout: float = 30.0  #: seconds
     store: str = field(default="", repr=False)  # may hold a password
+    cache_memory: int = 64 * 1024 * 1024  #: bytes
+    cache_max_body: int = 1024 * 1024  #: bytes
     max_streams: int = 0
     secret: str = field(default="", repr=False)
     trusted_proxies: tuple[str, ...] = ()

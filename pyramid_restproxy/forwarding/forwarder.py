@@ -188,7 +188,8 @@ def exchange(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> Response
     if gate is not None and not gate.enter():
         raise failed(Failure.OVERLOADED, call.backend.name, retry_after=1)
     try:
-        answer = attempt(call)
+        cache = policy.cache
+        answer = attempt(call) if cache is None else cache.answer(call, attempt)
     except BaseException:
         if gate is not None:
             gate.leave()

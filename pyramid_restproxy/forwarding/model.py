@@ -25,6 +25,7 @@ from pyramid_restproxy.settings import BackendSettings
 
 __all__ = [
     "Answer",
+    "AnswerCache",
     "AnswerBody",
     "Backend",
     "Gateway",
@@ -176,6 +177,17 @@ RequestTransform = Callable[[ProxyCall], Response | None]
 ResponseTransform = Callable[[ProxyCall, Answer], None]
 
 
+class AnswerCache(Protocol):
+    """What may answer in the place of a backend."""
+
+    def answer(self, call: ProxyCall, send: Callable[[ProxyCall], Answer]) -> Answer:
+        """Return an answer, kept or fetched.
+
+        :param send: asks the backend.
+        :raises ForwardingFailed: what `send` raises, where nothing kept may be used.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class RoutePolicy:
     """How requests of one route are forwarded.
@@ -192,6 +204,7 @@ class RoutePolicy:
     :ivar sse_prelude: whether an event stream begins with a comment of the gateway's,
         so that its head reaches the client before the first event.
     :ivar gate: how many requests of the route there may be at a time.
+    :ivar cache: what answers where it can, in the place of the backend.
     """
 
     strip_prefix: bool = True
@@ -205,6 +218,7 @@ class RoutePolicy:
     by: str = ""
     sse_prelude: bool = False
     gate: Gate | None = None
+    cache: AnswerCache | None = None
 
 
 @dataclass(slots=True)
@@ -215,6 +229,7 @@ class Gateway:
     :ivar trusted: the proxies whose claims are believed.
     :ivar without: names of fields (lower case) that never go on.
     :ivar secret: the key of what is signed for ourselves.
+    :ivar answers: the store of cached answers, made for the first route that caches.
     :ivar streams: how many event streams there may be at a time in this process.
     :ivar pseudonym: how this gateway names itself in Via.
     """
@@ -224,6 +239,7 @@ class Gateway:
     without: frozenset[str]
     secret: bytes = field(default=b"", repr=False)
     streams: Gate = field(default_factory=Gate)
+    answers: Any = None
     pseudonym: str = "pyramid_restproxy"
 
 

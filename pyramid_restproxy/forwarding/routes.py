@@ -5,12 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields as fields_of
+from dataclasses import replace
 from typing import Any
 
 from pyramid.config import PHASE0_CONFIG, Configurator, not_
 from pyramid.exceptions import ConfigurationError
 from requests.adapters import BaseAdapter
 
+from pyramid_restproxy.forwarding.cache import MemoryStore, RedisStore, SharedCache
 from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.endpoint import Endpoint
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies
@@ -229,6 +231,7 @@ def add_proxy_route(
     by: str = "",
     sse_prelude: bool = False,
     max_in_flight: int = 0,
+    cache: bool = False,
     **options: Any,
 ) -> None:
     """Add a route whose requests are forwarded.
@@ -251,6 +254,8 @@ def add_proxy_route(
     :param sse_prelude: whether event streams begin with a comment line, so that the
         head reaches the client although the first event is late.
     :param max_in_flight: requests at a time; one more is 503 at once. 0 for no limit.
+    :param cache: whether answers that say that they may be (RFC 9111) are kept and
+        used again for all clients.
     :param options: route predicates and ``factory`` go to the route, all else
         (``permission``, ``require_csrf``, ...) to its view.
     :raises ConfigurationError: where an argument is not what it must be, or, when the
@@ -277,6 +282,7 @@ def add_proxy_route(
         sse_prelude=_flag(name, "sse_prelude", sse_prelude),
         gate=Gate(max_in_flight) if max_in_flight else None,
     )
+    view = ForwardedRoute(backend, policy)
     intr = config.introspectable(
         "restproxy proxy routes", name, f"{pattern} -> {backend}", "proxy route"
     )
@@ -293,17 +299,42 @@ def add_proxy_route(
     route = {key: options.pop(key) for key in _ROUTE_OPTIONS if key in options}
     config.add_route(name, pattern, **route)
     config.add_view(
-        ForwardedRoute(backend, policy),
+        view,
         route_name=name,
         allowed_methods=allowed_methods or not_(NEVER_BY_DEFAULT),
         **options,
     )
-    config.action(("restproxy proxy route", name), introspectables=(intr,))
+    cached = _flag(name, "cache", cache)
+
+    def register() -> None:
+        if cached:
+            view.policy = replace(policy, cache=_make_cache(config, name, policy))
+
+    config.action(("restproxy proxy route", name), register, introspectables=(intr,))
     config.action(
         ("restproxy proxy route backend", name),
         _check_backend,
         (config, name, backend),
         order=CHECK_ORDER,
+    )
+
+
+def _make_cache(config: Configurator, route: str, policy: RoutePolicy) -> SharedCache:
+    """Make the cache of a route, over the store that all routes share."""
+    settings, gateway = settings_of(config.registry), make_gateway(config)
+    if gateway.answers is None:
+        gateway.answers = (
+            RedisStore(settings.store)
+            if settings.store
+            else MemoryStore(settings.cache_memory)
+        )
+    return SharedCache(
+        gateway.answers,
+        max_body=settings.cache_max_body,
+        secret=gateway.secret,
+        credentials=policy.identity_headers,
+        # What is asked may differ from route to route although the URLs are the same.
+        scope=route if policy.request_transforms else "",
     )
 
 

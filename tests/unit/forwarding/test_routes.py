@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import webtest
 from pyramid.config import Configurator
 from pyramid.exceptions import (
     ConfigurationConflictError,
@@ -13,6 +14,8 @@ from requests.adapters import HTTPAdapter
 
 from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
+from pyramid_restproxy.testing import Answer, FakeBackend
+from tests.redis import redis_server
 
 
 @pytest.fixture
@@ -154,3 +157,63 @@ def test_a_network_that_is_none_is_refused():
         config.include("pyramid_restproxy.forwarding")
         with pytest.raises(ConfigurationExecutionError, match="trusted_proxies"):
             config.commit()
+
+
+# -- a route that caches ---------------------------------------------------------
+
+
+def caching(url, settings=None, **options):
+    with Configurator(settings=settings or {}) as config:
+        config.include("pyramid_restproxy")
+        config.add_backend("b", url)
+        config.add_proxy_route("r", "/r/*path", "b", cache=True, **options)
+        return webtest.TestApp(config.make_wsgi_app(), lint=False)
+
+
+FRESH = Answer(headers=[("Cache-Control", "max-age=60")], body=b"kept")
+
+
+def test_a_route_may_keep_answers():
+    with FakeBackend(FRESH) as backend:
+        app = caching(backend.url)
+        assert app.get("/r/x").headers["Cache-Status"].endswith("stored")
+        again = app.get("/r/x")
+        assert again.body == b"kept"
+        assert "; hit" in again.headers["Cache-Status"]
+        assert again.headers["Age"] == "0"
+        assert len(backend.requests) == 1
+
+
+def test_transforms_of_the_answer_run_for_each_client():
+    seen = []
+    with FakeBackend(FRESH) as backend:
+        app = caching(
+            backend.url, response_transforms=[lambda call, answer: seen.append(1)]
+        )
+        app.get("/r/x")
+        app.get("/r/x")
+    assert len(seen) == 2
+
+
+def test_answers_for_an_identity_are_not_shared():
+    def identity(call):
+        call.headers.set("X-User", "ann")
+
+    with FakeBackend(FRESH) as backend:
+        app = caching(
+            backend.url, identity_headers=["X-User"], request_transforms=[identity]
+        )
+        app.get("/r/x")
+        app.get("/r/x")
+        assert len(backend.requests) == 2
+
+
+def test_processes_share_answers_in_redis(tmp_path):
+    with redis_server(tmp_path) as url, FakeBackend(FRESH) as backend:
+        settings = {"restproxy.store": url, "restproxy.secret": "s"}
+        caching(backend.url, settings).get("/r/x")
+        assert (
+            "; hit"
+            in caching(backend.url, settings).get("/r/x").headers["Cache-Status"]
+        )
+        assert len(backend.requests) == 1
