@@ -14,6 +14,7 @@ __all__ = [
     "IMethodOverridden",
     "IRepresentations",
     "IRestProxySettings",
+    "ISealer",
     "IViewCatalogue",
     "Representation",
 ]
@@ -29,6 +30,10 @@ class IRepresentations(Interface):
 
 class IViewCatalogue(Interface):
     """What every view of the application answers: methods, bodies, representations."""
+
+
+class ISealer(Interface):
+    """Seals parameters: ``(request, path, params)`` gives the token."""
 
 
 class IMethodOverridden(Interface):

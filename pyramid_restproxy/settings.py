@@ -220,6 +220,21 @@ def host_policy(value: object) -> str:
     return word
 
 
+def fields(value: object) -> tuple[tuple[str, str], ...]:
+    """Read header fields, ``Name: value``, one a line; or a mapping."""
+    if isinstance(value, Mapping):
+        pairs = [(str(name), str(content)) for name, content in value.items()]
+    else:
+        pairs = [
+            (name.strip(), content.strip())
+            for name, _, content in (line.partition(":") for line in lines(value))
+        ]
+    for name, content in pairs:
+        if not TOKEN.fullmatch(name) or re.search(r"[\r\n\0]", content):
+            raise ValueError("expected 'Name: value', one a line")
+    return tuple(pairs)
+
+
 def verification(value: object) -> bool | str:
     """Read how certificates are verified: true, a path, or ``insecure``."""
     if value is True or text(value).lower() in ("true", "yes", "on", "1"):
@@ -456,6 +471,20 @@ SETTINGS = (
         "``redis://host:6379/0``, or each process's own memory where it is empty.",
     ),
     Setting(
+        "api_keys.header",
+        tokens_or_nothing,
+        "api-key",
+        "name",
+        "Header field that carries an API key.",
+    ),
+    Setting(
+        "api_keys.file",
+        text,
+        "",
+        "path",
+        "File with API keys, as ``prest keys`` writes it; read at start-up.",
+    ),
+    Setting(
         "cache.memory",
         size,
         64 * 1024 * 1024,
@@ -519,6 +548,14 @@ BACKEND_OPTIONS = (
         "word",
         "The Host field sent: the destination's (``destination``), the "
         "client's (``preserve``), or the name given.",
+    ),
+    Setting(
+        "headers",
+        fields,
+        (),
+        "lines",
+        "Header fields that every request to it gets, e.g. the gateway's own key; they "
+        "replace those of the client.",
     ),
     Setting(
         "verify",
@@ -711,6 +748,7 @@ class BackendSettings:
     read_timeout: float = 30.0  #: seconds, between two pieces
     total_timeout: float | None = None  #: seconds
     host: str = "destination"
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # secrets
     verify: bool | str = True
     cert: str | tuple[str, str] | None = None
     via_proxy: str | None = field(default=None, repr=False)  # may hold a password
@@ -766,6 +804,8 @@ class Settings:
     drain_grace: float | None = None  #: seconds
     drain_timeout: float = 30.0  #: seconds
     store: str = field(default="", repr=False)  # may hold a password
+    api_keys_header: str = "api-key"
+    api_keys_file: str = ""
     cache_memory: int = 64 * 1024 * 1024  #: bytes
     cache_max_body: int = 1024 * 1024  #: bytes
     max_streams: int = 0
@@ -789,8 +829,8 @@ def read(row: Setting, full_name: str, value: object) -> Any:
     try:
         return row.cast(value)
     except (TypeError, ValueError) as error:
-        # URLs may hold a password
-        shown = "..." if row.cast in (proxy_url, store_url) else repr(value)
+        # what may hold a password is not shown
+        shown = "..." if row.cast in (proxy_url, store_url, fields) else repr(value)
         raise ConfigurationError(f"{full_name} = {shown}: {error}") from error
 
 

@@ -31,7 +31,7 @@ from pyramid_restproxy.forwarding.failures import (
     failed,
     failed_by,
 )
-from pyramid_restproxy.forwarding.fields import Fields
+from pyramid_restproxy.forwarding.fields import Fields, drop
 from pyramid_restproxy.forwarding.model import Answer, Backend, ProxyCall
 from pyramid_restproxy.forwarding.target import join_path, join_query
 from pyramid_restproxy.forwarding.transport import Outgoing, send
@@ -279,7 +279,7 @@ def outgoing(call: ProxyCall, destination: Destination, deadline: Deadline) -> O
         fields.append(("Transfer-Encoding", "chunked"))
     elif call.length or call.method in WITH_LENGTH:
         fields.append(("Content-Length", str(call.length)))
-    return Outgoing(
+    made = Outgoing(
         call.method,
         f"{target}?{query}" if query else target,
         fields,
@@ -287,6 +287,15 @@ def outgoing(call: ProxyCall, destination: Destination, deadline: Deadline) -> O
         call.length,
         deadline,
     )
+    own = call.backend.options.headers
+    if own:
+        names = frozenset(name.lower() for name, _ in own)
+        made.fields = [*drop(fields, names), *own]
+    if call.backend.sign is not None:
+        added = call.backend.sign(made, destination.scheme)
+        names = frozenset(name.lower() for name, _ in added)
+        made.fields = [*drop(made.fields, names), *added]
+    return made
 
 
 def _host(call: ProxyCall, destination: Destination) -> str:

@@ -57,6 +57,11 @@ class LimitedBody:
         """Whether it can be sent once more: nothing was read, or it can be rewound."""
         return self._start is not None or self._left == self.length
 
+    @property
+    def rewindable(self) -> bool:
+        """Whether it can be read several times."""
+        return self._start is not None
+
     def rewind(self) -> None:
         """Go back to the start."""
         if self._left != self.length:

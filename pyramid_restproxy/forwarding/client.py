@@ -35,6 +35,7 @@ from pyramid_restproxy.forwarding.model import (
 )
 from pyramid_restproxy.forwarding.target import check_path, edit_query
 from pyramid_restproxy.forwarding.view import backend_named, forward, route_target
+from pyramid_restproxy.interfaces import ISealer
 
 __all__ = [
     "BackendClient",
@@ -104,6 +105,7 @@ class BackendClient:
         json_data: Any = None,
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        sealed: bool = False,
     ) -> Result:
         """Call a service and read its answer.
 
@@ -112,9 +114,14 @@ class BackendClient:
         :param json_data: sent as JSON.
         :param data: sent as it is, in the place of `json_data`.
         :param headers: fields to send.
+        :param sealed: whether `params`, a mapping, go as one sealed parameter, which
+            only the holder of a sealing key can read.
         :returns: the result; a failure to reach the backend is in its ``error``.
         :raises MalformedRequest: for a path with dot segments or malformed escapes.
         """
+        if sealed:
+            seal = self._request.registry.getUtility(ISealer)
+            params = {"sealed": seal(self._request, path, params or {})}
         call = self._call(method, service_url(path, params), headers or {})
         call.body, call.length = data, len(data or b"")
         if json_data is not None and data is None:

@@ -116,6 +116,7 @@ class Backend:
     :ivar budget: how many retries there may be.
     :ivar gate: how many exchanges there may be at a time.
     :ivar observer: told of each of them, or None.
+    :ivar sign: takes what is about to go out and the scheme; returns fields to add.
     """
 
     def __init__(
@@ -136,6 +137,7 @@ class Backend:
         self.gate = Gate(options.max_in_flight)
         self.secret = secret
         self.observer: Observer | None = None
+        self.sign: Callable[[Any, str], list[tuple[str, str]]] | None = None
         self.on_use = on_use
 
 

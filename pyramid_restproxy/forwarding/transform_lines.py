@@ -15,6 +15,7 @@ from typing import Any
 from pyramid.exceptions import ConfigurationError
 from pyramid.path import DottedNameResolver
 
+from pyramid_restproxy.forwarding.cors import cors_headers, cors_preflight
 from pyramid_restproxy.forwarding.fields import is_safe_value
 from pyramid_restproxy.forwarding.model import RequestTransform, ResponseTransform
 from pyramid_restproxy.forwarding.transforms import (
@@ -136,6 +137,15 @@ def _attributes(rest: str) -> Arguments:
     return (), pairs
 
 
+def _origins(rest: str) -> Arguments:
+    """Read origins, and ``credentials`` where cookies may come along."""
+    found = rest.split()
+    if not found:
+        raise ValueError("expected origins, e.g. https://a.example, or *")
+    origins = tuple(word for word in found if word != "credentials")
+    return (origins,), {"credentials": "credentials" in found}
+
+
 def _when(read: Callable[[str], Arguments]) -> Callable[[str], Arguments]:
     """Let ``when=ok`` or ``when=always`` stand before the arguments."""
 
@@ -160,6 +170,7 @@ ON_REQUEST: dict[str, Row] = {
     "edit_query": (edit_query_parameters, _query),
     "drop_cookies": (drop_cookies, _names),
     "cookie_filter": (cookie_filter, _list_of_names),
+    "cors_preflight": (cors_preflight, _origins),
 }
 ON_RESPONSE: dict[str, Row] = {
     "set_response_header": (set_response_header, _when(_field)),
@@ -169,6 +180,7 @@ ON_RESPONSE: dict[str, Row] = {
     "allow_response_headers": (allow_response_headers, _when(_names)),
     "rewrite_content_location": (rewrite_content_location, _nothing),
     "cookie_attributes": (cookie_attributes, _attributes),
+    "cors_headers": (cors_headers, _origins),
     "json_filter": (json_filter, _list_of_names),
     "html_filter": (html_filter, _selectors),
 }

@@ -84,6 +84,7 @@ def test_the_path():
             ["s=1; Path=/api/"],
         ),
         (f"response_transform {__name__}.stamp_response", 200, "X-Stamp", ["s"]),
+        ("cors_headers *", 200, "Access-Control-Allow-Origin", ["*"]),
         ("rewrite_content_location", 200, "Content-Location", []),
     ],
 )
@@ -126,6 +127,8 @@ def test_the_order_of_lines_is_the_order_of_transforms():
         ("cookie_attributes secure=1", "expected domain"),
         ("rewrite_content_location yes", "expected nothing more"),
         ("html_filter ,", "expected CSS selectors"),
+        ("cors_preflight", "expected origins"),
+        ("cors_headers * credentials", "by name"),
         ("set_response_header when=never X: 1", "'ok' or 'always'"),
         ("request_transform nowhere.to.be.found", "nowhere"),
         (f"request_transform {__name__}.NOT_CALLABLE", "cannot be called"),

@@ -1,0 +1,100 @@
+"""CORS of the gateway's own, for backends that have none (Fetch, section 3.2).
+
+Two transforms: :func:`cors_preflight` answers preflights in the place of the backend,
+:func:`cors_headers` puts the fields on answers, in the place of the backend's own, so
+that they never stand there twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pyramid.response import Response
+
+from pyramid_restproxy.forwarding.fields import FieldList
+from pyramid_restproxy.forwarding.model import (
+    Answer,
+    ProxyCall,
+    RequestTransform,
+    ResponseTransform,
+)
+
+__all__ = ["cors_headers", "cors_preflight"]
+
+#: How long a browser may remember a preflight, seconds.
+MAX_AGE = 600
+
+
+def cors_preflight(
+    origins: Collection[str], credentials: bool = False, max_age: int = MAX_AGE
+) -> RequestTransform:
+    """Answer preflights; other requests pass.
+
+    What is asked for is granted: which methods and fields pass is for the route to say.
+
+    :param origins: the origins that may ask, e.g. ``https://a.example``; ``*`` for all.
+    :param credentials: whether cookies may come along; not together with ``*``.
+    :param max_age: seconds.
+    :raises ValueError: for credentials with ``*``.
+    """
+    allowed = _checked(origins, credentials)
+
+    def transform(call: ProxyCall) -> Response | None:
+        method = call.headers.get("Access-Control-Request-Method")
+        if call.method != "OPTIONS" or method is None:
+            return None
+        answer = FieldList([("Content-Length", "0")])
+        if _grant(call, answer, allowed, credentials):
+            answer.set("Access-Control-Allow-Methods", method)
+            wanted = call.headers.get("Access-Control-Request-Headers")
+            if wanted:
+                answer.set("Access-Control-Allow-Headers", wanted)
+            answer.set("Access-Control-Max-Age", str(max_age))
+        return Response(status=204, headerlist=answer.pairs)
+
+    return transform
+
+
+def cors_headers(
+    origins: Collection[str], credentials: bool = False, expose: Collection[str] = ()
+) -> ResponseTransform:
+    """Say on answers who may read them.
+
+    :param expose: the fields that scripts may read besides the usual ones.
+    :raises ValueError: for credentials with ``*``.
+    """
+    allowed = _checked(origins, credentials)
+
+    def transform(call: ProxyCall, answer: Answer) -> None:
+        headers = answer.headers
+        for name, _ in list(headers.pairs):
+            if name.lower().startswith("access-control-"):
+                headers.remove(name)
+        if _grant(call, headers, allowed, credentials) and expose:
+            headers.set("Access-Control-Expose-Headers", ", ".join(expose))
+
+    return transform
+
+
+def _checked(origins: Collection[str], credentials: bool) -> frozenset[str]:
+    allowed = frozenset([origins] if isinstance(origins, str) else origins)
+    if "*" in allowed and credentials:
+        raise ValueError("CORS with credentials needs the origins by name")
+    return allowed
+
+
+def _grant(
+    call: ProxyCall, headers: FieldList, allowed: frozenset[str], credentials: bool
+) -> bool:
+    """Set Access-Control-Allow-Origin where the origin is one that may ask."""
+    if "*" in allowed:
+        headers.set("Access-Control-Allow-Origin", "*")
+        return True
+    headers.add("Vary", "Origin")
+    origin = call.headers.get("Origin")
+    if origin is None or origin not in allowed:
+        return False
+    headers.set("Access-Control-Allow-Origin", origin)
+    if credentials:
+        headers.set("Access-Control-Allow-Credentials", "true")
+    return True

@@ -1,0 +1,90 @@
+"""CORS of the gateway's own."""
+
+from __future__ import annotations
+
+import pytest
+import webtest
+from pyramid.config import Configurator
+
+from pyramid_restproxy.forwarding.cors import cors_headers, cors_preflight
+from pyramid_restproxy.testing import Answer, FakeBackend
+
+ORIGIN = "https://a.example"
+BACKENDS_OWN = [
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Allow-Methods", "TRACE"),
+]
+
+
+@pytest.fixture
+def backend():
+    with FakeBackend(Answer(headers=BACKENDS_OWN, body=b"ok")) as fake:
+        yield fake
+
+
+def client(backend, origins=(ORIGIN,), expose=(), **options):
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_backend("b", backend.url)
+        config.add_proxy_route(
+            "r",
+            "/*path",
+            "b",
+            request_transforms=[cors_preflight(origins, **options)],
+            response_transforms=[cors_headers(origins, expose=expose, **options)],
+        )
+        return webtest.TestApp(config.make_wsgi_app(), lint=False)
+
+
+def preflight(app, origin=ORIGIN, **headers):
+    return app.options(
+        "/x",
+        headers={"Origin": origin, "Access-Control-Request-Method": "PUT", **headers},
+    )
+
+
+def test_a_preflight_is_answered_here(backend):
+    asked = {"Access-Control-Request-Headers": "x-team"}
+    answer = preflight(client(backend), **asked)
+    assert answer.status_int == 204
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert answer.headers["Access-Control-Allow-Methods"] == "PUT"
+    assert answer.headers["Access-Control-Allow-Headers"] == "x-team"
+    assert answer.headers["Access-Control-Max-Age"] == "600"
+    assert answer.headers["Vary"] == "Origin"
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+    assert not backend.requests
+
+
+def test_another_origin_gets_nothing(backend):
+    answer = preflight(client(backend), origin="https://evil.example")
+    assert not [name for name in answer.headers if name.startswith("Access")]
+
+
+def test_an_answer_says_who_may_read_it_once(backend):
+    app = client(backend, expose=["X-Total"], credentials=True)
+    answer = app.get("/x", headers={"Origin": ORIGIN})
+    assert answer.headers.getall("Access-Control-Allow-Origin") == [ORIGIN]
+    assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+    assert answer.headers["Access-Control-Expose-Headers"] == "X-Total"
+    assert "Access-Control-Allow-Methods" not in answer.headers
+    without = app.get("/x")
+    assert "Access-Control-Allow-Origin" not in without.headers
+    assert without.headers["Vary"] == "Origin"
+
+
+def test_all_origins(backend):
+    answer = client(backend, origins="*").get("/x")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Vary" not in answer.headers
+
+
+def test_a_plain_options_goes_to_the_backend(backend):
+    client(backend).options("/x", headers={"Origin": ORIGIN})
+    assert backend.requests[0].method == "OPTIONS"
+
+
+@pytest.mark.parametrize("make", [cors_preflight, cors_headers])
+def test_credentials_for_everybody_are_refused(make):
+    with pytest.raises(ValueError, match="by name"):
+        make("*", credentials=True)
