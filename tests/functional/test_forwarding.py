@@ -21,6 +21,9 @@ from tests import wire
 
 MB = 1024 * 1024
 
+#: Clients that abort; RESTPROXY_ABORTS=10000 for the long run.
+ABORTS = int(os.environ.get("RESTPROXY_ABORTS", "200"))
+
 
 @contextmanager
 def gateway(backend, settings=None, route=None, **options):
@@ -263,7 +266,7 @@ def test_clients_that_abort_leave_nothing_behind():
     with FakeBackend(answer) as backend, gateway(backend) as (authority, pool):
         wire.exchange(authority, request(authority))
         threads, files = threading.active_count(), open_files()
-        for _ in range(200):
+        for _ in range(ABORTS):
             with connect(authority) as client:
                 raw = request(authority, method="POST", body=b"y" * 5000)
                 client.sendall(raw[: rng.randrange(1, len(raw))])

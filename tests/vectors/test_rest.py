@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from functools import cache
 
 import pytest
 
+from pyramid_restproxy.testing import load_vectors
 from tests.vectors import matching
 from tests.vectors.rest_app import make_app
 
@@ -17,7 +17,7 @@ DISPUTED: dict[str, str] = {}
 
 def pytest_generate_tests(metafunc):
     folder = pathlib.Path(metafunc.config.getoption("--vectors"))
-    vectors = json.loads((folder / "rest.json").read_text("utf-8"))
+    vectors = load_vectors(folder / "rest.json")
     metafunc.parametrize("vector", vectors, ids=[v["id"] for v in vectors])
 
 

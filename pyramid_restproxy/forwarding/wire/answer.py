@@ -79,6 +79,8 @@ class Head:
         "_coding",
         "_interim",
         "_seen",
+        "_size",
+        "_framed_by",
     )
 
     def __init__(self, method: str) -> None:
@@ -92,7 +94,7 @@ class Head:
         self._reason = b""
         self._length: str | None = None
         self._coding: str | None = None
-        self._interim = self._seen = 0
+        self._interim = self._seen = self._size = self._framed_by = 0
 
     @property
     def reason(self) -> str:
@@ -109,6 +111,7 @@ class Head:
             self._seen += len(data)
             if self._seen > MAX_HEAD + RECEIVE:
                 raise MalformedAnswer(f"the head is longer than {MAX_HEAD} bytes")
+        in_body, before = self.complete, len(self.pieces)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as error:
@@ -124,6 +127,20 @@ class Head:
                 raise MalformedAnswer(f"not HTTP/1: {error}") from error
         if not self.complete and self._seen > MAX_HEAD:
             raise MalformedAnswer(f"the head is longer than {MAX_HEAD} bytes")
+        if in_body and not self.ended:
+            self._bound_framing(len(data), len(self.pieces) > before)
+
+    def _bound_framing(self, size: int, progress: bool) -> None:
+        """Bound chunk lines and trailers, which are neither head nor content."""
+        self._framed_by = 0 if progress else self._framed_by + size
+        if self._framed_by > MAX_HEAD:
+            raise TruncatedBody(f"more than {MAX_HEAD} bytes without content")
+
+    def _grow(self, size: int) -> None:
+        """Count the head itself, whatever came with it in one read."""
+        self._size += size
+        if self._size > MAX_HEAD:
+            raise MalformedAnswer(f"the head is longer than {MAX_HEAD} bytes")
 
     # -- what llhttp calls ----------------------------------------------------
 
@@ -135,6 +152,7 @@ class Head:
     def on_status(self, reason: bytes) -> None:
         """Collect the reason phrase, which may come in parts."""
         if not self.ended:
+            self._grow(len(reason))
             self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -143,6 +161,7 @@ class Head:
             return  # a trailer, RFC 9110 section 6.5: WSGI cannot carry it
         if len(self.fields) >= MAX_FIELDS:
             raise MalformedAnswer(f"more than {MAX_FIELDS} fields")
+        self._grow(len(name) + len(value) + 4)
         text, lowered = _names.get(name) or _name(name)
         field = text, value.decode("latin-1")
         self.fields.append(field)

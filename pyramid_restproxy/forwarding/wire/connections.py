@@ -400,6 +400,8 @@ def _wrap(sock: socket.socket, origin: Origin) -> ssl.SSLSocket:
     name = f"{origin.host}:{origin.port}"
     try:
         context = _context(origin.verify, origin.cert)
+        # CPython before 3.13 loses the descriptor of a socket that was reset by now.
+        sock.getpeername()
         return context.wrap_socket(sock, server_hostname=origin.host)
     except ssl.SSLCertVerificationError as error:
         raise CertificateError(f"{name}: {error.verify_message}") from error

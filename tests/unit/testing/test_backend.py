@@ -1,10 +1,13 @@
-"""The test kit itself."""
+"""The backend that answers."""
 
 from __future__ import annotations
 
+import socket
+
 import requests
 
-from pyramid_restproxy.testing import Answer, FakeBackend
+from pyramid_restproxy.testing import Answer, FakeBackend, exchange
+from pyramid_restproxy.testing.backend import hang_up
 
 
 def get(url, **options):
@@ -56,3 +59,23 @@ def test_pieces_of_a_known_length():
     answer = Answer(200, [("Content-Length", "2")], pieces=[b"a", b"b"])
     with FakeBackend(answer) as backend:
         assert get(backend.url).content == b"ab"
+
+
+def test_whoever_talks_nonsense_is_hung_up_on():
+    with FakeBackend() as backend:
+        with socket.create_connection(("127.0.0.1", backend.port), 5) as client:
+            client.sendall(b"nonsense\r\n")
+            assert client.recv(1) == b""
+    assert backend.requests == []
+
+
+def test_a_connection_that_is_gone_can_be_hung_up():
+    with socket.socket() as never_connected:
+        hang_up(never_connected)
+
+
+def test_trailers_of_a_request_are_read_and_dropped():
+    raw = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with FakeBackend(Answer(body=b"ok")) as backend:
+        exchange(backend.authority, raw + b"2\r\nab\r\n0\r\nX-Sum: 1\r\n\r\n", "POST")
+    assert backend.requests[0].body == b"ab"
