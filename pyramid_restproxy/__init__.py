@@ -33,6 +33,9 @@ from pyramid_restproxy.routing.middleware import MethodOverrideMiddleware
 from pyramid_restproxy.routing.predicates import allowed_methods, extension
 from pyramid_restproxy.routing.resources import rest_resource
 from pyramid_restproxy.routing.tweens import MethodOverridden
+from pyramid_restproxy.services.client import ServiceClient, ServiceError
+from pyramid_restproxy.services.directives import service_config
+from pyramid_restproxy.services.values import Progress
 
 __all__ = [
     "Failure",
@@ -45,11 +48,14 @@ __all__ = [
     "MissingExtra",
     "NotAcceptable",
     "OverrideRejected",
+    "Progress",
     "ProxyResponse",
     "ProxyView",
     "RequestRefused",
     "RestProxyError",
     "Result",
+    "ServiceClient",
+    "ServiceError",
     "UnsupportedMediaType",
     "allowed_methods",
     "delete_form",
@@ -59,6 +65,7 @@ __all__ = [
     "invoke_backend_service_as_proxy",
     "method_field",
     "rest_resource",
+    "service_config",
     "service_url",
 ]
 
@@ -71,3 +78,4 @@ def includeme(config: Configurator) -> None:
     config.include("pyramid_restproxy.forwarding")
     config.include("pyramid_restproxy.operation")
     config.include("pyramid_restproxy.trust")
+    config.include("pyramid_restproxy.services")

@@ -25,9 +25,16 @@ from pyramid_restproxy.settings import (
     size,
     tokens,
     weighted_urls,
+    words,
 )
 
 __all__ = ["BackendLine", "RouteLine", "main", "parse_backends", "parse_routes"]
+
+
+def key_option(value: str) -> bool | tuple[str, ...]:
+    """Read ``true``, or the scopes that a key needs."""
+    return True if value.lower() == "true" else tokens(value)
+
 
 #: Options of a route line: the argument of ``add_proxy_route``, and how it is read.
 ROUTE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
@@ -43,6 +50,9 @@ ROUTE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "path": ("path", str),
     "identity_headers": ("identity_headers", tokens),
     "transforms": ("transforms", tokens),
+    "api_key": ("api_key", key_option),
+    "allow_from": ("allow_from", words),
+    "signed": ("signed", boolean),
     "rate_limit": ("rate_limit", str),
     "rate_limit_by": ("rate_limit_by", str),
 }

@@ -3,7 +3,9 @@
 ``prest routes development.ini`` lists resources, representations and forwarded
 routes; ``prest explain development.ini GET /posts/1 -H 'Accept: text/html'`` says
 how a request would be answered, without running the view. ``prest backends
-development.ini`` asks every destination once and says what came back.
+development.ini`` asks every destination once and says what came back. ``prest keys
+new NAME --file keys`` makes an API key. ``prest call http://host/srv add a=1`` calls a
+service.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from pyramid_restproxy.routing.explain import decide
 from pyramid_restproxy.routing.methods import allow_order
 from pyramid_restproxy.routing.representations import representations_of
 from pyramid_restproxy.routing.state import Decision
+from pyramid_restproxy.services.command import call_from_command_line
+from pyramid_restproxy.trust.key_command import add_parser as add_keys_parser
 
 __all__ = ["main"]
 
@@ -37,7 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: the exit status: 0, or 1 where ``explain`` finds a refusal or
         ``backends`` a destination that does not answer.
     """
-    options = _parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["call"]:  # its arguments are the service's
+        return call_from_command_line(words[1:])
+    options = _parser().parse_args(words)
+    if "ini" not in options:
+        return int(options.run(options, None, sys.stdout))
     setup_logging(options.ini)
     with bootstrap(options.ini) as environment:
         return int(options.run(options, environment["registry"], sys.stdout))
@@ -61,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     explain.add_argument("-d", "--data", default="", help="the body, e.g. a form")
     explain.set_defaults(run=_explain)
+    add_keys_parser(commands)
+    commands.add_parser("call", help="call a service", add_help=False)
     return parser
 
 

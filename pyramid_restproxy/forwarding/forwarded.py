@@ -48,11 +48,14 @@ class TrustedProxies:
     """The networks whose claims are believed.
 
     :param words: addresses and networks in CIDR notation.
+    :param setting: where they come from, for the message.
     :raises ConfigurationError: for a word that is neither.
     """
 
-    def __init__(self, words: Iterable[str]) -> None:
-        self._networks = [_network(word) for word in words]
+    def __init__(
+        self, words: Iterable[str], setting: str = "restproxy.trusted_proxies"
+    ) -> None:
+        self._networks = [_network(word, setting) for word in words]
         self._cached = lru_cache(maxsize=1024)(self._contains)
 
     def __contains__(self, address: str) -> bool:
@@ -67,12 +70,12 @@ class TrustedProxies:
         return any((mapped or found) in network for network in self._networks)
 
 
-def _network(word: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+def _network(word: str, setting: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(word, strict=False)
     except ValueError as error:
         raise ConfigurationError(
-            f"restproxy.trusted_proxies: {word!r} is not an address or a network"
+            f"{setting}: {word!r} is not an address or a network"
         ) from error
 
 

@@ -42,6 +42,10 @@ __all__ = ["add_backend", "add_proxy_route", "make_gateway"]
 #: credentials (RFC 9110 section 9.3.8), CONNECT asks for a tunnel.
 NEVER_BY_DEFAULT = ("TRACE", "CONNECT")
 
+#: View options whose credential no browser sends by itself: such requests need no
+#: CSRF token, unless ``require_csrf`` says so.
+NOT_AMBIENT = ("api_key", "signed")
+
 #: Order of the check that every route's backend exists: after all directives.
 CHECK_ORDER = 900
 
@@ -297,6 +301,8 @@ def add_proxy_route(
     )
     intr.relate("routes", name)
     route = {key: options.pop(key) for key in _ROUTE_OPTIONS if key in options}
+    if any(options.get(option) for option in NOT_AMBIENT):
+        options.setdefault("require_csrf", False)
     config.add_route(name, pattern, **route)
     config.add_view(
         view,

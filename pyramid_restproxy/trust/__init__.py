@@ -1,8 +1,9 @@
 """Trust: who may pass, how often, and how that is known.
 
 Each module is one way to know, and works alone: ``api_keys``, ``signing`` with its
-``profiles``, ``sealing``, ``limits``. What a request is refused with is in
-``refusals``.
+``profiles``, ``sealing``, ``limits``. ``admission`` puts them before views,
+``directives`` gives them keys, ``registry`` holds what an application has. What a
+request is refused with is in ``refusals``.
 
 ``config.include('pyramid_restproxy.trust')`` works alone.
 """
@@ -10,18 +11,58 @@ Each module is one way to know, and works alone: ``api_keys``, ``signing`` with 
 from __future__ import annotations
 
 from pyramid.config import PHASE0_CONFIG, Configurator
+from pyramid.viewderivers import INGRESS
 
+from pyramid_restproxy.forwarding.routes import CHECK_ORDER
+from pyramid_restproxy.interfaces import ISealer
+from pyramid_restproxy.trust.admission import (
+    allowed_from_view,
+    api_key_view,
+    signed_view,
+)
+from pyramid_restproxy.trust.directives import (
+    add_api_key,
+    add_sealing_key,
+    add_signing_key,
+    add_signing_profile,
+    set_api_key_store,
+    sign_requests_to,
+    use_key_file,
+)
 from pyramid_restproxy.trust.limits import rate_limited_view, use_limiter
+from pyramid_restproxy.trust.registry import make_trust
+from pyramid_restproxy.trust.sealed import sealed_params, sealed_view
 
 __all__ = ["includeme"]
 
+#: Who is let in, from the outermost: cheap checks first, then what reads the body. All
+#: of them before Pyramid asks for the permission, which may depend on the credential.
+ADMISSION = (
+    ("allow_from", allowed_from_view),
+    ("api_key", api_key_view),
+    ("signed", signed_view),
+    ("sealed", sealed_view),
+)
+
 
 def includeme(config: Configurator) -> None:
-    """Register the view options."""
+    """Register the directives and the view options."""
     config.include("pyramid_restproxy.forwarding")
+    before = INGRESS
+    for name, deriver in ADMISSION:
+        config.add_view_deriver(deriver, name=name, under=before, over="secured_view")
+        before = name
     config.add_view_deriver(
         rate_limited_view, name="rate_limit", under="secured_view", over="rendered_view"
     )
-    config.action(
-        ("restproxy", "limiter"), use_limiter, (config,), order=PHASE0_CONFIG + 1
-    )
+    config.add_directive("add_api_key", add_api_key)
+    config.add_directive("set_api_key_store", set_api_key_store)
+    config.add_directive("add_signing_key", add_signing_key)
+    config.add_directive("add_signing_profile", add_signing_profile)
+    config.add_directive("sign_requests_to", sign_requests_to)
+    config.add_directive("add_sealing_key", add_sealing_key)
+    config.registry.registerUtility(sealed_params, ISealer)
+    order = PHASE0_CONFIG + 1
+    config.action(("restproxy", "trust"), make_trust, (config,), order=order)
+    config.action(("restproxy", "limiter"), use_limiter, (config,), order=order)
+    config.action(("restproxy", "key file"), use_key_file, (config,), order=CHECK_ORDER)

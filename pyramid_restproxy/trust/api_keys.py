@@ -221,6 +221,9 @@ class MemoryKeyStore:
             )
         self._keys[key.hashed] = key
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     def find(self, hashed: str) -> ApiKey | None:
         """Return the key with this digest."""
         return self._keys.get(hashed)

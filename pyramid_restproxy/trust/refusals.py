@@ -46,6 +46,7 @@ Reason = Literal[
     "replay",  # it was used before
     "digest",  # the body is not the one that was signed
     "signature",  # it was not made with this key for this request
+    "address",  # not from an address that may
     "sealing",  # altered, or made for another route or user
     "route",  # not good for this route
     "scope",  # not good for what the route asks

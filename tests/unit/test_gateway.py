@@ -8,6 +8,7 @@ from pyramid.exceptions import ConfigurationError, ConfigurationExecutionError
 
 from pyramid_restproxy import gateway
 from pyramid_restproxy.testing import Answer, FakeBackend
+from pyramid_restproxy.trust.api_keys import new_key
 
 
 def test_backends_are_lines():
@@ -103,6 +104,37 @@ def test_a_gateway():
         )
         assert users.requests[0].target == "/7?x"
         assert users.requests[0].header("Host") == "localhost:80"
+
+
+@pytest.mark.parametrize(
+    "option, passes",
+    [
+        ("api_key=true", {"api-key": "KEY"}),
+        ("api_key=read", {"api-key": "KEY"}),
+        ("allow_from=127.0.0.0/8", {}),
+    ],
+)
+def test_who_may_pass_by_settings(tmp_path, option, passes):
+    shown, hashed = new_key("a")
+    (tmp_path / "keys").write_text(f"a {hashed} scopes=read\n")
+    with FakeBackend(Answer(body=b"ok")) as backend:
+        app = gateway.main(
+            {},
+            **{
+                "restproxy.backends": f"b = {backend.url}",
+                "restproxy.backend.b.headers": "api-key: ours",
+                "restproxy.routes": f"/*path -> b {option}",
+                "restproxy.api_keys.file": str(tmp_path / "keys"),
+            },
+        )
+        client = webtest.TestApp(app, lint=False)
+        headers = {name: shown for name in passes}
+        inside = {"REMOTE_ADDR": "127.0.0.1"}
+        client.get("/", headers=headers, extra_environ=inside)
+        assert backend.requests[0].header("api-key") == "ours"
+        outside = {"REMOTE_ADDR": "192.0.2.1"}
+        refused = client.get("/", extra_environ=outside, status="4*")
+        assert refused.status_int in (401, 403)
 
 
 def test_transforms_of_settings():

@@ -1,0 +1,209 @@
+"""What services there are: for clients, and as OpenAPI 3.1."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.registry import Registry
+from pyramid.request import Request
+
+from pyramid_restproxy.services.codecs import JsonCodec
+from pyramid_restproxy.services.directives import services_of
+from pyramid_restproxy.services.signature import Parameter
+from pyramid_restproxy.services.values import Unencodable
+from pyramid_restproxy.services.view import Service
+
+__all__ = ["add_service_description", "description", "openapi"]
+
+
+def add_service_description(
+    config: Configurator, pattern: str, *, name: str = "describe", **options: Any
+) -> None:
+    """Add a service that tells of the others in its folder.
+
+    :param pattern: e.g. ``/srv/describe``: tells of what is below ``/srv/``.
+    :param name: the name of the service.
+    :param options: as for ``add_service``.
+    """
+    folder = pattern.rpartition("/")[0] + "/"
+
+    def describe(request: Request) -> list[dict[str, Any]]:
+        """Tell what services there are."""
+        found = services_of(request.registry).values()
+        return [description(s) for s in found if s.pattern.startswith(folder)]
+
+    options.setdefault("idempotent", True)
+    config.add_service(name, pattern, describe, **options)
+
+
+def description(service: Service) -> dict[str, Any]:
+    """Say what a service is, in plain data.
+
+    Name, pattern, signature, documentation, codecs, and whether it is idempotent.
+    """
+    return {
+        "name": service.name,
+        "pattern": service.pattern,
+        "signature": signature_of(service),
+        "doc": service.doc,
+        "codecs": [codec.name for codec in service.codecs],
+        "idempotent": service.idempotent,
+    }
+
+
+def signature_of(service: Service) -> str:
+    """Write the signature of a service as Python does: ``(*, a: int) -> int``."""
+    contract = service.contract
+    parameters = [
+        inspect.Parameter(
+            each.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=each.default,
+            annotation=_annotation(each.hint),
+        )
+        for each in contract.parameters
+    ]
+    returns = _annotation(contract.returns)
+    return str(inspect.Signature(parameters, return_annotation=returns))
+
+
+def _annotation(hint: Any) -> Any:
+    return inspect.Parameter.empty if hint is Any else hint
+
+
+# -- OpenAPI ------------------------------------------------------------------
+
+
+def openapi(
+    registry: Registry, title: str = "Services", version: str = "1"
+) -> dict[str, Any]:
+    """Describe all services of an application (OpenAPI 3.1).
+
+    The schemas say what plain JSON may be sent. They are exact where ``msgspec`` is
+    installed; without it they name the arguments only.
+
+    :param title: of the document.
+    :param version: of the application.
+    """
+    services = services_of(registry).values()
+    schemas = _Schemas([s for s in services if _has_paths(s)])
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version},
+        "paths": {
+            service.pattern: {"post": _operation(service, schemas)}
+            for service in services
+            if _has_paths(service)
+        },
+        "components": {"schemas": {"Problem": _PROBLEM} | schemas.components},
+    }
+
+
+def _has_paths(service: Service) -> bool:
+    return "*" not in service.pattern  # a path of OpenAPI has no wildcards
+
+
+_PROBLEM = {
+    "type": "object",
+    "description": "A problem document (RFC 9457).",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+    },
+}
+
+
+def _operation(service: Service, schemas: _Schemas) -> dict[str, Any]:
+    parameters = service.contract.parameters
+    arguments = {
+        "type": "object",
+        "properties": {
+            each.name: _with_default(schemas.of(each.hint), each) for each in parameters
+        },
+        "required": [each.name for each in parameters if each.required],
+        "additionalProperties": False,
+    }
+    answer = schemas.of(service.contract.returns)
+    problem = {"$ref": "#/components/schemas/Problem"}
+    summary, _, rest = service.doc.partition("\n")
+    operation = {
+        "operationId": service.name,
+        "summary": summary,
+        "description": rest.strip(),
+        "requestBody": {
+            "required": True,
+            "content": {c.media_type: {"schema": arguments} for c in service.codecs},
+        },
+        "responses": {
+            "200": {
+                "description": "What the service returns.",
+                "content": {c.media_type: {"schema": answer} for c in service.codecs},
+            },
+            "default": {
+                "description": "What went wrong.",
+                "content": {
+                    c.problem_type: {"schema": problem} for c in service.codecs
+                },
+            },
+        },
+    }
+    return {name: value for name, value in operation.items() if value != ""}
+
+
+def _with_default(schema: dict[str, Any], parameter: Parameter) -> dict[str, Any]:
+    if parameter.required:
+        return schema
+    try:
+        (written,) = JsonCodec().encode(parameter.default)
+    except Unencodable:
+        return schema  # a default of the function's own, which nobody can send
+    return schema | {"default": json.loads(bytes(written))}
+
+
+class _Schemas:
+    """The JSON schemas of type hints."""
+
+    def __init__(self, services: list[Service]) -> None:
+        hints = [
+            hint
+            for service in services
+            for hint in (
+                service.contract.returns,
+                *(each.hint for each in service.contract.parameters),
+            )
+        ]
+        self.components: dict[str, Any] = {}
+        self._of: dict[int, dict[str, Any]] = {}
+        for hint in hints:
+            schema, components = _schema(hint)
+            self._of[id(hint)] = schema
+            self.components |= components
+
+    def of(self, hint: Any) -> dict[str, Any]:
+        """Return the schema of a hint."""
+        return self._of[id(hint)]
+
+
+def _schema(hint: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the schema of a hint, and the components that it refers to."""
+    try:
+        import msgspec
+    except ImportError:
+        return {}, {}
+    try:
+        (schema,), components = msgspec.json.schema_components(
+            [hint], schema_hook=_unknown, ref_template="#/components/schemas/{name}"
+        )
+    except TypeError:
+        return {}, {}  # of an answer that no schema can say: two classes in a union
+    return schema, components
+
+
+def _unknown(hint: type) -> dict[str, Any]:
+    return {"title": getattr(hint, "__name__", str(hint))}

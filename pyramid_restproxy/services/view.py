@@ -1,0 +1,391 @@
+"""The view of a service: from a request to a call, and from its result to an answer.
+
+In this order: scheme, method, User-Agent, guard, codec of the body, codec of the
+answer, size, decoding, signature; then the call. What is wrong before the call is
+a refusal and the function has not run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyramid.httpexceptions import (
+    HTTPException,
+    HTTPForbidden,
+    HTTPInternalServerError,
+    HTTPNotFound,
+    HTTPRequestEntityTooLarge,
+    status_map,
+)
+from pyramid.request import Request
+from pyramid.response import Response
+
+from pyramid_restproxy.exceptions import (
+    MalformedRequest,
+    MethodNotAllowed,
+    NotAcceptable,
+    UnsupportedMediaType,
+)
+from pyramid_restproxy.negotiation import best
+from pyramid_restproxy.problems import problem_of, to_envelope
+from pyramid_restproxy.services.codecs import Codec
+from pyramid_restproxy.services.codecs.pieces import Buffer, size_of
+from pyramid_restproxy.services.signature import Contract
+from pyramid_restproxy.services.values import Failed, Finished, Progress, Undecodable
+from pyramid_restproxy.settings import settings_of
+
+__all__ = ["MAX_BATCH", "MAX_BODY", "RemoteException", "Service", "ServiceView"]
+
+log = logging.getLogger(__name__)
+
+#: How large the body of a call may be where nothing else is said, bytes.
+MAX_BODY = 64 << 20
+#: How many calls one batch may hold.
+MAX_BATCH = 1000
+#: How much of an answer is handed to the server at a time, bytes.
+BLOCK = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteException:
+    """An exception that callers may see.
+
+    :ivar kind: the class; subclasses count.
+    :ivar name: what it is called on the wire.
+    :ivar status: the HTTP status of its answer.
+    """
+
+    kind: type[Exception]
+    name: str
+    status: int = 422
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service, as it was declared.
+
+    :ivar name: its name.
+    :ivar pattern: its route pattern.
+    :ivar call: makes a function to call from the request.
+    :ivar contract: what it may be called with.
+    :ivar doc: its docstring.
+    :ivar codecs: what it reads and writes, in server order.
+    :ivar idempotent: whether a call may be made twice.
+    :ivar user_agent: the User-Agent that callers must have, or None.
+    :ivar require_https: whether it answers over HTTPS only.
+    :ivar strict_404: whether a wrong method or User-Agent is 404.
+    :ivar guard: called with the request before anything is decoded; raises.
+    :ivar max_body: bytes.
+    """
+
+    name: str
+    pattern: str
+    call: Callable[[Request], Callable[..., Any]]
+    contract: Contract
+    doc: str
+    codecs: tuple[Codec, ...]
+    idempotent: bool = False
+    user_agent: str | None = None
+    require_https: bool = False
+    strict_404: bool = False
+    guard: Callable[[Request], None] | None = field(default=None, repr=False)
+    max_body: int = MAX_BODY
+
+
+class ServiceView:
+    """A Pyramid view that calls a service.
+
+    :param service: the service.
+    :param exceptions: the exceptions that callers may see; looked at when one is
+        raised, so that later directives count.
+    """
+
+    def __init__(
+        self, service: Service, exceptions: Mapping[type, RemoteException]
+    ) -> None:
+        self.service = service
+        self.exceptions = exceptions
+        self._readers = {
+            media_type: codec
+            for codec in service.codecs
+            for media_type in codec.media_types
+        }
+        self.__doc__ = service.doc
+        self.__name__ = self.__qualname__ = service.name
+
+    def __call__(self, request: Request) -> Response:
+        """Answer a call."""
+        check_caller(self.service, request)
+        if self.service.guard is not None:
+            self.service.guard(request)
+        reader = self.reader_of(request.environ)
+        writer = self.writer_of(request.environ, reader)
+        try:
+            return self._answer(request, reader, writer)
+        except Exception as error:  # the boundary of the service: nothing is hidden
+            raise self.failure(error, request, writer) from error
+
+    # -- codecs ---------------------------------------------------------------
+
+    def reader_of(self, environ: Mapping[str, Any]) -> Codec:
+        """Return the codec of the body.
+
+        :raises UnsupportedMediaType: where there is none, or the body is encoded: a
+            megabyte could become a thousand.
+        """
+        coding = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
+        name = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+        codec = self._readers.get(name)
+        if codec is None or coding not in ("", "identity"):
+            raise UnsupportedMediaType("POST", list(self._readers))
+        return codec
+
+    def writer_of(self, environ: Mapping[str, Any], reader: Codec) -> Codec:
+        """Return the codec of the answer: by Accept, else that of the body.
+
+        :raises NotAcceptable: where none fits.
+        """
+        accept = environ.get("HTTP_ACCEPT")
+        if accept in (None, "", "*/*", reader.media_type):
+            return reader
+        ordered = [reader, *(c for c in self.service.codecs if c is not reader)]
+        offers = [(name, codec) for codec in ordered for name in codec.media_types]
+        score = best(accept, [name for name, _ in offers])
+        if score is None:
+            raise NotAcceptable([{"type": c.media_type} for c in self.service.codecs])
+        return offers[score.offer][1]
+
+    # -- the call -------------------------------------------------------------
+
+    def _answer(self, request: Request, reader: Codec, writer: Codec) -> Response:
+        arguments = decoded(request, reader, self.service.max_body)
+        if isinstance(arguments, list):
+            return respond(writer, self._batch(arguments, request))
+        result = self._call(arguments, request)
+        if inspect.isgenerator(result):
+            return self._stream(result, request, writer)
+        return respond(writer, result)
+
+    def _call(self, arguments: Any, request: Request) -> Any:
+        bound = self.service.contract.bind(arguments)
+        function = self.service.call(request)
+        if self.service.contract.wants_request:
+            return function(request, **bound)
+        return function(**bound)
+
+    def _batch(self, calls: Sequence[Any], request: Request) -> list[dict[str, Any]]:
+        if len(calls) > MAX_BATCH:
+            raise HTTPRequestEntityTooLarge(f"A batch holds at most {MAX_BATCH} calls.")
+        return [self._one_of_batch(each, request) for each in calls]
+
+    def _one_of_batch(self, arguments: Any, request: Request) -> dict[str, Any]:
+        try:
+            result = self._call(arguments, request)
+            if inspect.isgenerator(result):
+                result = [item for item in result if not isinstance(item, Progress)]
+            return {"result": result}
+        except Exception as error:  # one call of a batch does not end the others
+            return {"error": self.document(error, request)[1]}
+
+    def _stream(
+        self, items: Iterator[Any], request: Request, writer: Codec
+    ) -> Response:
+        response = Response(status=200, content_type=writer.stream_type)
+        response.app_iter = Records(items, writer, self, request)
+        response.headers["X-Accel-Buffering"] = "no"  # nginx would hold items back
+        return response
+
+    # -- errors ---------------------------------------------------------------
+
+    def document(self, error: Exception, request: Request) -> tuple[int, Any]:
+        """Say what became of a call: status and problem document.
+
+        :raises Exception: `error` itself where ``restproxy.unexpected_errors`` says
+            so and nobody expected it.
+        """
+        settings = settings_of(request.registry)
+        http = self._http_error(error)
+        if http is None:
+            if settings.unexpected_errors == "raise":
+                raise error
+            log.error("service %s", self.service.name, exc_info=error)
+            http = HTTPInternalServerError()
+        problem = problem_of(http, request)
+        if settings.errors == "envelope":
+            return problem.status, json.loads(to_envelope(problem))
+        return problem.status, problem.document()
+
+    def _http_error(self, error: Exception) -> HTTPException | None:
+        if isinstance(error, HTTPException):
+            return error
+        if isinstance(error, Undecodable):
+            refused = MalformedRequest(str(error))
+            refused.problem_members = {"reason": error.code}
+            return refused
+        for kind in type(error).__mro__:
+            known = self.exceptions.get(kind)
+            if known is not None:
+                return remote_error(known, error)
+        return None
+
+    def failure(
+        self, error: Exception, request: Request, writer: Codec
+    ) -> HTTPException:
+        """Make the HTTP exception that carries the problem in the caller's codec."""
+        status, document = self.document(error, request)
+        made = status_map[status]() if status in status_map else status_map[500]()
+        made.status_int = status
+        if isinstance(error, HTTPException):
+            kept = [
+                (name, value)
+                for name, value in error.headerlist
+                if name.lower() not in ("content-type", "content-length")
+            ]
+            made.headerlist = kept
+        made.body = b"".join(writer.encode(document))
+        made.content_type = writer.problem_type
+        return made
+
+
+def check_caller(service: Service, request: Request) -> None:
+    """Check scheme, method and User-Agent.
+
+    :raises HTTPForbidden: where a caller may not call like this.
+    :raises MethodNotAllowed: for anything but POST.
+    :raises HTTPNotFound: instead of both, for a strict service.
+    """
+    wrong: HTTPException | None = None
+    if service.require_https and request.scheme != "https":
+        raise HTTPForbidden("This service answers over HTTPS only.")
+    if request.method != "POST":
+        wrong = MethodNotAllowed(["POST"])
+    elif service.user_agent is not None and request.user_agent != service.user_agent:
+        wrong = HTTPForbidden("This service is for other clients.")
+    if wrong is not None:
+        raise HTTPNotFound() if service.strict_404 else wrong
+
+
+def remote_error(known: RemoteException, error: Exception) -> HTTPException:
+    """Make the HTTP exception of an exception that callers may see."""
+    http = status_map[known.status](str(error))
+    http.problem_members = {"exception": known.name, "message": str(error)}
+    return http
+
+
+def decoded(request: Request, reader: Codec, limit: int) -> Any:
+    """Read the body of a call.
+
+    :raises HTTPRequestEntityTooLarge: where it is over the limit, in bytes.
+    :raises Undecodable: where it is not one value.
+    """
+    body = read_body(request.environ, limit)
+    if body is None:
+        raise HTTPRequestEntityTooLarge(
+            f"The body of a call may have {limit} bytes at most."
+        )
+    return reader.decode(body)
+
+
+def read_body(environ: Mapping[str, Any], limit: int) -> bytearray | None:
+    """Read a request's body, into one piece of memory.
+
+    :returns: the body, or None where it is over the limit, in bytes.
+    """
+    stream = environ["wsgi.input"]
+    length = environ.get("CONTENT_LENGTH")
+    if length:
+        if not length.isdecimal():
+            raise Undecodable("truncated", "the length of the body is not a number")
+        size = int(length)
+        return None if size > limit else _read_into(stream, size)
+    if not environ.get("wsgi.input_terminated"):
+        return bytearray()
+    body = bytearray()
+    while piece := stream.read(BLOCK):
+        body += piece
+        if len(body) > limit:
+            return None
+    return body
+
+
+def _read_into(stream: Any, size: int) -> bytearray:
+    """Read exactly `size` bytes; no memory is taken before there is something in it."""
+    if size <= BLOCK or not hasattr(stream, "readinto"):
+        return _read_growing(stream, size)
+    body = bytearray(size)
+    view = memoryview(body)
+    at = 0
+    while at < size and (n := stream.readinto(view[at:])):
+        at += n
+    if at < size:
+        raise Undecodable("truncated", "the body is shorter than its length says")
+    return body
+
+
+def _read_growing(stream: Any, size: int) -> bytearray:
+    body = bytearray()
+    while len(body) < size and (piece := stream.read(min(size - len(body), BLOCK))):
+        body += piece
+    if len(body) < size:
+        raise Undecodable("truncated", "the body is shorter than its length says")
+    return body
+
+
+def respond(writer: Codec, value: Any, status: int = 200) -> Response:
+    """Make an answer."""
+    pieces = writer.encode(value)
+    headers = [
+        ("Content-Type", writer.media_type),
+        ("Content-Length", str(size_of(pieces))),
+        ("Vary", "Accept"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    return Response(status=status, headerlist=headers, app_iter=blocks_of(pieces))
+
+
+def blocks_of(pieces: Sequence[Buffer]) -> Any:
+    """Return pieces as a WSGI body: bytes, large ones in blocks."""
+    if len(pieces) == 1 and isinstance(pieces[0], bytes):
+        return [pieces[0]]
+    return _blocks(pieces)
+
+
+def _blocks(pieces: Sequence[Buffer]) -> Iterator[bytes]:
+    for piece in pieces:
+        view = memoryview(piece)
+        for start in range(0, len(view), BLOCK):
+            yield bytes(view[start : start + BLOCK])
+
+
+class Records:
+    """The body of a stream: one record an item, one for the end."""
+
+    def __init__(
+        self, items: Any, writer: Codec, view: ServiceView, request: Request
+    ) -> None:
+        self._items = items
+        self._records = self._encoded(items, writer, view, request)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._records
+
+    def _encoded(
+        self, items: Any, writer: Codec, view: ServiceView, request: Request
+    ) -> Iterator[bytes]:
+        try:
+            while True:
+                yield b"".join(writer.record(next(items)))
+        except StopIteration as end:
+            yield b"".join(writer.record(Finished(end.value)))
+        except Exception as error:  # the status is gone: the stream says it
+            yield b"".join(writer.record(Failed(view.document(error, request)[1])))
+
+    def close(self) -> None:
+        """End the generator, where the caller has gone."""
+        self._records.close()  # type: ignore[attr-defined]
+        self._items.close()

@@ -1,0 +1,241 @@
+"""The directives of trust: keys, profiles, and who signs what goes out."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from pyramid.config import PHASE1_CONFIG, Configurator
+from pyramid.exceptions import ConfigurationError
+
+from pyramid_restproxy.forwarding.bodies import LimitedBody
+from pyramid_restproxy.forwarding.fields import Fields
+from pyramid_restproxy.forwarding.routes import CHECK_ORDER, make_gateway
+from pyramid_restproxy.forwarding.transport import Outgoing
+from pyramid_restproxy.settings import settings_of
+from pyramid_restproxy.trust.api_keys import ApiKey, KeyStore, parse_keys
+from pyramid_restproxy.trust.canonical import RequestParts
+from pyramid_restproxy.trust.keys import Key, KeyRing
+from pyramid_restproxy.trust.profiles import RequestProfile
+from pyramid_restproxy.trust.registry import make_trust
+from pyramid_restproxy.trust.signing import Profile, sign
+
+__all__ = [
+    "add_api_key",
+    "add_sealing_key",
+    "add_signing_key",
+    "add_signing_profile",
+    "set_api_key_store",
+    "sign_requests_to",
+]
+
+
+# -- API keys --------------------------------------------------------------------
+
+
+def add_api_key(
+    config: Configurator,
+    name: str,
+    hashed: str,
+    *,
+    routes: Sequence[str] = (),
+    scopes: Sequence[str] = (),
+    expires: float | None = None,
+) -> None:
+    """Add an API key by its digest.
+
+    :param name: who uses it.
+    :param hashed: what ``prest keys new`` prints beside the key.
+    :param routes: names of the routes it is good for; all where it is empty.
+    :param scopes: what it allows, see the view option ``api_key=``.
+    :param expires: seconds since the epoch.
+    :raises ConfigurationError: where an argument is not what it must be.
+
+    Discriminator ``('restproxy api key', hashed)``; introspectable category
+    ``restproxy api keys``.
+    """
+    key = ApiKey(name, hashed, tuple(routes), tuple(scopes), expires)
+    intr = config.introspectable("restproxy api keys", hashed, name, "API key")
+    intr.update({"name": name, "routes": key.routes, "scopes": key.scopes})
+    config.action(
+        ("restproxy api key", hashed),
+        lambda: make_trust(config).own_keys.add(key),
+        introspectables=(intr,),
+    )
+
+
+def set_api_key_store(config: Configurator, store: KeyStore) -> None:
+    """Look API keys up in a store of your own, e.g. ``SqlKeyStore``.
+
+    :raises ConfigurationError: for what is no key store.
+
+    Discriminator ``('restproxy', 'api key store')``.
+    """
+    if not callable(getattr(store, "find", None)):
+        raise ConfigurationError(f"set_api_key_store: {store!r} is not a key store")
+
+    def register() -> None:
+        make_trust(config).key_store = store
+
+    config.action(("restproxy", "api key store"), register)
+
+
+def use_key_file(config: Configurator) -> None:
+    """Read the file of keys that the settings name, after all directives."""
+    trust, settings = make_trust(config), settings_of(config.registry)
+    if settings.api_keys_file:
+        path = pathlib.Path(settings.api_keys_file)
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"restproxy.api_keys.file = {str(path)!r}: {error}"
+            ) from error
+        for key in parse_keys(text):
+            trust.own_keys.add(key)
+    if len(trust.own_keys) or trust.key_store is not None:
+        # A client's key is for us: the backend must not see it.
+        _keep_from_backends(config, trust.key_header)
+
+
+def _keep_from_backends(config: Configurator, *names: str) -> None:
+    gateway = make_gateway(config)
+    gateway.without |= {name.lower() for name in names}
+
+
+# -- signatures --------------------------------------------------------------------
+
+
+def add_signing_key(
+    config: Configurator, key_id: str, secret: bytes, not_after: float | None = None
+) -> None:
+    """Add a key with which requests that come in may be signed.
+
+    :param not_after: seconds since the epoch after which it is not good any more.
+    :raises ConfigurationError: where an argument is not what it must be.
+
+    Discriminator ``('restproxy signing key', key_id)``.
+    """
+    key = _key("add_signing_key", key_id, secret, not_after)
+    config.action(
+        ("restproxy signing key", key_id),
+        lambda: make_trust(config).signing_keys.append(key),
+    )
+
+
+def add_signing_profile(config: Configurator, name: str, profile: Profile) -> None:
+    """Name a way to sign, for the view option ``signed='name'``.
+
+    :raises ConfigurationError: where an argument is not what it must be.
+
+    Discriminator ``('restproxy signing profile', name)``.
+    """
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(f"add_signing_profile: {name!r}: expected a name")
+    if not callable(getattr(profile, "check", None)):
+        raise ConfigurationError(f"add_signing_profile: {profile!r} is not a profile")
+
+    def register() -> None:
+        make_trust(config).profiles[name] = profile
+
+    # before views are derived, which may name it
+    config.action(("restproxy signing profile", name), register, order=PHASE1_CONFIG)
+
+
+def sign_requests_to(
+    config: Configurator,
+    backend: str,
+    key_id: str,
+    secret: bytes,
+    profile: Profile | None = None,
+) -> None:
+    """Sign everything that is sent to a backend, after all transforms.
+
+    :param profile: how; the default profile where it is left out.
+    :raises ConfigurationError: where an argument is not what it must be, or, when the
+        configuration is committed, where there is no such backend.
+
+    Discriminator ``('restproxy signed backend', backend)``.
+    """
+    ring = KeyRing([_key("sign_requests_to", key_id, secret, None)])
+    chosen = profile or RequestProfile()
+
+    def register() -> None:
+        found = make_gateway(config).backends.get(backend)
+        if found is None:
+            raise ConfigurationError(
+                f"sign_requests_to: there is no backend {backend!r}"
+            )
+        found.sign = signer(ring, chosen)
+
+    config.action(("restproxy signed backend", backend), register, order=CHECK_ORDER)
+
+
+def signer(ring: KeyRing, profile: Profile) -> Callable[[Outgoing, str], Fields]:
+    """Return what signs a request that is about to go out.
+
+    :returns: takes the request and the scheme; returns the fields to add.
+    """
+
+    def sign_it(outgoing: Outgoing, scheme: str) -> Fields:
+        path, _, query = outgoing.target.partition("?")
+        authority = next(v for n, v in outgoing.fields if n.lower() == "host")
+        parts = RequestParts(
+            method=outgoing.method,
+            scheme=scheme,
+            authority=authority,
+            path=path,
+            query=query,
+            fields=outgoing.fields,
+        )
+        return sign(profile, parts, _pieces(outgoing.body), ring, time.time())
+
+    return sign_it
+
+
+def _pieces(body: Any) -> Iterator[bytes]:
+    """Yield a body that is sent afterwards.
+
+    :raises ValueError: where it could be read once only.
+    """
+    if body is None:
+        return
+    if isinstance(body, bytes):
+        yield body
+        return
+    if not isinstance(body, LimitedBody) or not body.rewindable:
+        raise ValueError("a body that the server does not keep cannot be signed")
+    while piece := body.read(65536):
+        yield piece
+    body.rewind()
+
+
+# -- sealed parameters ---------------------------------------------------------------
+
+
+def add_sealing_key(
+    config: Configurator, key_id: str, secret: bytes, not_after: float | None = None
+) -> None:
+    """Add a key for sealed parameters; the one added last seals.
+
+    :raises ConfigurationError: where an argument is not what it must be.
+
+    Discriminator ``('restproxy sealing key', key_id)``.
+    """
+    key = _key("add_sealing_key", key_id, secret, not_after)
+    if len(secret) < 16:
+        raise ConfigurationError("add_sealing_key: a secret has 16 bytes at the least")
+    config.action(
+        ("restproxy sealing key", key_id),
+        lambda: make_trust(config).sealing_keys.append(key),
+    )
+
+
+def _key(directive: str, key_id: Any, secret: Any, not_after: float | None) -> Key:
+    if not isinstance(key_id, str) or not isinstance(secret, bytes):
+        raise ConfigurationError(
+            f"{directive}: expected an id (str) and a secret (bytes)"
+        )
+    return Key(key_id, secret, not_after)

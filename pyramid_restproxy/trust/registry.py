@@ -1,0 +1,80 @@
+"""What the trust of an application is made of; filled by the directives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pyramid.config import Configurator
+from pyramid.registry import Registry
+from zope.interface import Interface
+
+from pyramid_restproxy.settings import settings_of
+from pyramid_restproxy.trust.api_keys import KeyStore, MemoryKeyStore
+from pyramid_restproxy.trust.keys import Key, KeyRing
+from pyramid_restproxy.trust.profiles import RequestProfile
+from pyramid_restproxy.trust.signing import NonceStore, Profile
+from pyramid_restproxy.trust.store import Store, StoreNonces, make_store
+
+__all__ = ["ITrust", "Trust", "make_trust", "trust_of"]
+
+#: The name of the profile that ``signed=True`` means.
+DEFAULT_PROFILE = "request"
+
+
+class ITrust(Interface):
+    """The :class:`Trust` of an application, in its registry."""
+
+
+@dataclass(slots=True)
+class Trust:
+    """Keys and profiles of an application.
+
+    :ivar own_keys: the API keys of directives and of the key file.
+    :ivar key_store: where API keys are looked up: these, or another store.
+    :ivar key_header: the field that carries an API key.
+    :ivar signing_keys: for requests that come in, oldest first.
+    :ivar sealing_keys: for sealed parameters, oldest first.
+    :ivar profiles: how requests are signed, by name.
+    :ivar store: what processes know together.
+    :ivar nonces: what was used already; in that store.
+    """
+
+    key_header: str
+    store: Store
+    nonces: NonceStore
+    own_keys: MemoryKeyStore = field(default_factory=MemoryKeyStore)
+    key_store: KeyStore | None = None
+    signing_keys: list[Key] = field(default_factory=list)
+    sealing_keys: list[Key] = field(default_factory=list)
+    profiles: dict[str, Profile] = field(
+        default_factory=lambda: {DEFAULT_PROFILE: RequestProfile()}
+    )
+
+    def store_of_keys(self) -> KeyStore:
+        """Return where API keys are looked up."""
+        return self.own_keys if self.key_store is None else self.key_store
+
+    def signing_ring(self) -> KeyRing:
+        """Return the keys for requests that come in."""
+        return KeyRing(self.signing_keys)
+
+    def sealing_ring(self) -> KeyRing:
+        """Return the keys for sealed parameters."""
+        return KeyRing(self.sealing_keys)
+
+
+def make_trust(config: Configurator) -> Trust:
+    """Return the trust of an application, made when it is first wanted."""
+    trust = config.registry.queryUtility(ITrust)
+    if trust is None:
+        settings = settings_of(config.registry)
+        store = make_store(settings.store)
+        trust = Trust(settings.api_keys_header, store, StoreNonces(store))
+        config.registry.registerUtility(trust, ITrust)
+    return trust
+
+
+def trust_of(registry: Registry) -> Trust:
+    """Return the trust of an application that has been made."""
+    found: Trust = registry.getUtility(ITrust)
+    return found

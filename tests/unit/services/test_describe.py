@@ -1,0 +1,125 @@
+"""What services there are."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy
+import pytest
+from openapi_spec_validator import validate
+from pyramid.config import Configurator
+from pyramid.request import Request
+
+from pyramid_restproxy.services.describe import description, openapi, signature_of
+from pyramid_restproxy.services.directives import services_of
+
+
+@dataclass
+class Point:
+    x: float
+    y: float = 0.0
+
+
+SENTINEL = object()
+
+
+def norm(request, point: Point, power: int = 2) -> float:
+    """Measure a point.
+
+    From where we are.
+    """
+
+
+@dataclass
+class Line:
+    start: Point
+
+
+def either(flag: bool) -> Point | Line: ...
+
+
+def mean(values: numpy.ndarray, axis=SENTINEL): ...
+
+
+def count(n: int) -> Iterator[int]: ...
+
+
+@pytest.fixture
+def registry():
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        for function in (norm, mean, count, either):
+            name = function.__name__
+            config.add_service(name, f"/srv/{name}", function)
+        config.add_service("far", "/far/*rest", lambda: None)
+        config.add_service_description("/srv/describe", codecs="json")
+        config.make_wsgi_app()
+        return config.registry
+
+
+def test_a_description(registry):
+    assert description(services_of(registry)["norm"]) == {
+        "name": "norm",
+        "pattern": "/srv/norm",
+        "signature": f"(*, point: {__name__}.Point, power: int = 2) -> float",
+        "doc": "Measure a point.\n\nFrom where we are.",
+        "codecs": ["json", "msgpack", "cbor"],
+        "idempotent": False,
+    }
+    assert signature_of(services_of(registry)["far"]) == "()"
+
+
+def test_a_folder_tells_what_is_in_it(registry):
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        config.add_service("one", "/srv/one", lambda: None)
+        config.add_service("far", "/far/one", lambda: None)
+        config.add_service_description("/srv/describe")
+        app = config.make_wsgi_app()
+    request = Request.blank("/srv/describe", method="POST")
+    request.content_type, request.body = "application/json", b"{}"
+    found = request.get_response(app).json
+    assert [each["name"] for each in found] == ["one", "describe"]
+    assert found[1]["idempotent"] and found[1]["doc"]
+
+
+def test_openapi_is_valid(registry):
+    document = openapi(registry, "Mine", "2")
+    validate(document)
+    json.dumps(document)
+    assert document["info"] == {"title": "Mine", "version": "2"}
+    assert list(document["paths"]) == [
+        "/srv/norm",
+        "/srv/mean",
+        "/srv/count",
+        "/srv/either",
+        "/srv/describe",
+    ]
+    operation = document["paths"]["/srv/norm"]["post"]
+    assert operation["summary"] == "Measure a point."
+    schema = operation["requestBody"]["content"]["application/msgpack"]["schema"]
+    assert schema == {
+        "type": "object",
+        "properties": {
+            "point": {"$ref": "#/components/schemas/Point"},
+            "power": {"type": "integer", "default": 2},
+        },
+        "required": ["point"],
+        "additionalProperties": False,
+    }
+    assert document["components"]["schemas"]["Point"]["required"] == ["x"]
+    mean_of = document["paths"]["/srv/mean"]["post"]["requestBody"]["content"]
+    properties = mean_of["application/json"]["schema"]["properties"]
+    assert properties == {"values": {"title": "ndarray"}, "axis": {}}
+
+
+def test_openapi_without_msgspec(registry, monkeypatch):
+    monkeypatch.setitem(sys.modules, "msgspec", None)
+    document = openapi(registry)
+    validate(document)
+    content = document["paths"]["/srv/norm"]["post"]["requestBody"]["content"]
+    properties = content["application/json"]["schema"]["properties"]
+    assert properties == {"point": {}, "power": {"default": 2}}

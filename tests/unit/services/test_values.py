@@ -1,0 +1,162 @@
+"""What values become, and what tags are."""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from datetime import date
+
+import pytest
+
+from pyramid_restproxy.services.values import (
+    MAX_DEPTH,
+    MAX_ODD_KEYS,
+    Dialect,
+    Progress,
+    Undecodable,
+    Unencodable,
+    array_of,
+    check_depth,
+    mapping_of,
+    revive,
+    set_of,
+)
+
+PLAIN = Dialect(lambda kind, payload: (kind, payload))
+
+
+class Told:
+    def __json__(self, request):
+        return {"told": date(2026, 1, 1)}
+
+
+class Text(str):
+    pass
+
+
+def test_an_object_tells_its_form():
+    assert PLAIN.tagged(Told()) == {"told": ("date", "2026-01-01")}
+
+
+def test_subclasses_of_plain_types():
+    found = PLAIN.tagged([Text("a"), OrderedDict(a=1)])
+    assert found == ["a", {"a": 1}] and type(found[0]) is str
+
+
+def test_native_types_are_left():
+    native = Dialect(PLAIN.tag, frozenset({date}), words=True, finite=True)
+    day = date(2026, 1, 1)
+    assert native.tagged([day, 2**64, float("inf"), 1.5, True]) == [
+        day,
+        ("int", "0x10000000000000000"),
+        ("float", "inf"),
+        1.5,
+        True,
+    ]
+
+
+def test_without_numpy_nothing_is_an_array(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(Unencodable, match="object"):
+        PLAIN.tagged(object())
+    with pytest.raises(Undecodable, match="NumPy"):
+        array_of("<f8", [0], b"")
+
+
+@pytest.mark.parametrize(
+    "kind, payload",
+    [
+        ("nothing", 1),
+        (None, 1),
+        ([], 1),
+        ("date", "2026-13-01"),
+        ("date", 1),
+        ("date", "2026-01-01" + " " * 100),
+        ("decimal", "one"),
+        ("decimal", "1" * 10_001),
+        ("uuid", "0"),
+        ("timedelta", [1, 2, 3, 4, 5, 6, 7, 8]),
+        ("timedelta", [10**30, 0, 0]),
+        ("complex", [1, 2, 3]),
+        ("bytes", "?"),
+        ("bytes", 1),
+        ("set", {"a": 1}),
+        ("set", [[]]),
+        ("frozenset", 1),
+        ("dict", 1),
+        ("dict", [[1]]),
+        ("dict", [[[], 1]]),
+        ("dict", [[1, 2], [1, 3]]),
+        ("float", "one"),
+        ("int", "0xg"),
+        ("ndarray", [1]),
+        ("ndarray", ["<f8", [1], "AA=="]),
+        ("progress", [1, 2]),
+        ("progress", [1, 2, 3]),
+        ("progress", ["x", 2, ""]),
+        ("failed", 1),
+    ],
+)
+def test_tags_that_are_none(kind, payload):
+    with pytest.raises(Undecodable) as caught:
+        revive(kind, payload)
+    assert caught.value.code in ("tag", "array", "duplicate-key")
+
+
+def test_events_come_with_numbers():
+    assert revive("progress", [1, None, "x"]) == Progress(1.0, None, "x")
+
+
+@pytest.mark.parametrize(
+    "dtype, shape, data",
+    [
+        ("|O", [1], bytes(8)),
+        ("<f8,<f8", [1], bytes(16)),
+        ("f8", [1], bytes(8)),
+        (1, [1], bytes(8)),
+        ("|V8", [1], bytes(8)),
+        ("<m8[zz]", [1], bytes(8)),
+        ("<f8", "1", bytes(8)),
+        ("<f8", [1.0], bytes(8)),
+        ("<f8", [True], bytes(8)),
+        ("<f8", [-1], bytes(8)),
+        ("<f8", [1] * 33, bytes(8)),
+        ("<f8", [2], bytes(8)),
+        ("<f8", [1], "12345678"),
+        ("<f8", [0, 2**62], b""),
+        ("|S0", [2**40], b""),
+    ],
+)
+def test_arrays_that_are_none(dtype, shape, data):
+    with pytest.raises(Undecodable) as caught:
+        array_of(dtype, shape, data)
+    assert caught.value.code == "array"
+
+
+def test_keys_that_may_collide_are_few():
+    bad = [n * (2**61 - 1) for n in range(2, MAX_ODD_KEYS + 3)]
+    for make in (lambda: mapping_of([k, 1] for k in bad), lambda: set_of(bad)):
+        with pytest.raises(Undecodable) as caught:
+            make()
+        assert caught.value.code == "keys"
+    assert len(set_of(list(range(5000)))) == 5000
+    assert len(mapping_of([f"{n}", n] for n in range(5000))) == 5000
+    assert len(set_of([float(n) for n in range(MAX_ODD_KEYS)])) == MAX_ODD_KEYS
+
+
+@pytest.mark.parametrize("wrap", [list, tuple, lambda v: {"a": v[0]}])
+def test_depth(wrap):
+    value = 1
+    for _ in range(MAX_DEPTH):
+        value = wrap([value])
+    check_depth(value)
+    with pytest.raises(Undecodable) as caught:
+        check_depth(wrap([value]))
+    assert caught.value.code == "depth"
+
+
+def test_depth_of_what_contains_itself():
+    endless = []
+    endless.append(endless)
+    with pytest.raises(Undecodable):
+        check_depth(endless)

@@ -1,0 +1,348 @@
+"""From requests to calls and back, over WSGI."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from datetime import date
+
+import msgpack
+import numpy
+import pytest
+from pyramid.config import Configurator
+from pyramid.httpexceptions import HTTPConflict, HTTPForbidden
+from pyramid.request import Request
+
+from pyramid_restproxy.services import view as module
+from pyramid_restproxy.services.codecs import JsonCodec, MessagePackCodec
+from pyramid_restproxy.services.values import Progress, Undecodable
+from pyramid_restproxy.services.view import read_body
+
+
+class OutOfStock(Exception):
+    pass
+
+
+class Closed(OutOfStock):
+    pass
+
+
+def add(a: int, b: int = 1) -> int:
+    if a == 13:
+        raise Closed("no 13")
+    if a == 14:
+        raise RuntimeError("the password is 1234")
+    if a == 15:
+        raise HTTPConflict("taken", headers=[("Retry-After", "5")])
+    return a + b
+
+
+def unsendable():
+    return object()
+
+
+def when(request) -> str:
+    return request.method
+
+
+def count(n: int):
+    for number in range(n):
+        yield number
+        yield Progress(number + 1, n)
+        if number == 7:
+            raise OutOfStock("seven")
+        if number == 8:
+            yield object()
+    return "done"
+
+
+def app_of(settings=None, **options):
+    with Configurator(settings=settings or {}) as config:
+        config.include("pyramid_restproxy.services")
+        for function in (add, unsendable, when, count):
+            name = function.__name__
+            config.add_service(name, f"/srv/{name}", function, **options)
+        config.add_service_exception(OutOfStock, status=409)
+        return config.make_wsgi_app()
+
+
+def call(app, name, body=b"{}", method="POST", **headers):
+    fields = {"Content-Type": "application/json"}
+    fields |= {key.replace("_", "-"): value for key, value in headers.items()}
+    request = Request.blank(f"/srv/{name}", method=method, headers=fields)
+    request.body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return request.get_response(app)
+
+
+def test_a_call():
+    answer = call(app_of(), "add", {"a": 1, "b": 2})
+    assert (answer.status_int, answer.json) == (200, 3)
+    assert answer.content_type == "application/json"
+    assert answer.headers["Vary"] == "Accept"
+    assert call(app_of(), "when").json == "POST"
+
+
+@pytest.mark.parametrize(
+    "accept, content_type",
+    [
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("application/*", "application/json"),
+        ("application/msgpack", "application/msgpack"),
+        ("application/x-msgpack", "application/msgpack"),
+        ("application/cbor, application/msgpack;q=0.5", "application/cbor"),
+    ],
+)
+def test_the_answer_is_in_the_codec_of_the_caller(accept, content_type):
+    assert call(app_of(), "add", {"a": 1}, Accept=accept).content_type == content_type
+
+
+def test_msgpack_in_msgpack_out():
+    body = msgpack.packb({"a": 1})
+    answer = call(app_of(), "add", body, Content_Type="application/x-msgpack")
+    assert msgpack.unpackb(answer.body) == 2
+
+
+@pytest.mark.parametrize(
+    "headers, status",
+    [
+        ({"Content_Type": "application/xml"}, 415),
+        ({"Content_Type": "application/x-pickle"}, 415),
+        ({"Content_Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content_Type": ""}, 415),
+        ({"Content_Encoding": "gzip"}, 415),
+        ({"Content_Encoding": "identity"}, 200),
+        ({"Content_Type": "Application/JSON; charset=utf-8"}, 200),
+        ({"Accept": "text/html"}, 406),
+        ({"method": "GET"}, 405),
+        ({"method": "PUT"}, 405),
+    ],
+)
+def test_refusals_before_the_body(headers, status):
+    answer = call(app_of(), "add", {"a": 1}, **headers)
+    assert answer.status_int == status
+    if status == 405:
+        assert "POST" in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("errors", ["problem", "envelope"])
+@pytest.mark.parametrize(
+    "arguments, status, inside",
+    [
+        ({"a": "x"}, 400, "$.a"),
+        ({}, 400, "$.a"),
+        ({"a": 13}, 409, "no 13"),
+        ({"a": 14}, 500, ""),
+        ({"a": 15}, 409, "taken"),
+        (1, 400, "$"),
+    ],
+)
+def test_errors_in_the_codec_of_the_caller(arguments, status, inside, errors):
+    app = app_of({"restproxy.errors": errors})
+    answer = call(app, "add", arguments, Accept="application/msgpack")
+    assert answer.status_int == status
+    document = msgpack.unpackb(answer.body)
+    if errors == "envelope":
+        assert document["error"]["code"] == status
+        assert inside in document["error"]["message"]
+    else:
+        assert document["status"] == status
+        assert inside in document["detail"]
+    assert b"1234" not in answer.body and b"Traceback" not in answer.body
+
+
+def test_headers_of_an_error_are_kept():
+    answer = call(app_of(), "add", {"a": 15})
+    assert answer.headers["Retry-After"] == "5"
+    assert answer.content_type == "application/problem+json"
+
+
+def test_what_callers_may_see_of_an_exception():
+    document = call(app_of(), "add", {"a": 13}).json
+    assert (document["exception"], document["message"]) == ("OutOfStock", "no 13")
+
+
+def test_a_body_that_is_none_has_a_code():
+    document = call(app_of(), "add", b'{"a": NaN}').json
+    assert (document["status"], document["reason"]) == (400, "number")
+
+
+def test_a_result_that_cannot_be_sent_is_our_mistake():
+    assert call(app_of(), "unsendable").status_int == 500
+
+
+def test_unexpected_errors_can_be_raised():
+    app = app_of({"restproxy.unexpected_errors": "raise"})
+    with pytest.raises(RuntimeError):
+        call(app, "add", {"a": 14})
+
+
+def test_bodies_have_a_limit():
+    app = app_of(max_body=10)
+    assert call(app, "add", {"a": 1}).status_int == 200
+    assert call(app, "add", b" " * 11).status_int == 413
+
+
+def test_batches(monkeypatch):
+    found = call(app_of(), "add", [{"a": 1}, {"a": 13}, {"b": 1}]).json
+    assert found[0] == {"result": 2}
+    assert found[1]["error"]["exception"] == "OutOfStock"
+    assert found[2]["error"]["status"] == 400
+    assert call(app_of(), "count", [{"n": 2}]).json == [{"result": [0, 1]}]
+    monkeypatch.setattr(module, "MAX_BATCH", 2)
+    assert call(app_of(), "add", [{}, {}, {}]).status_int == 413
+
+
+def test_streams():
+    answer = call(app_of(), "count", {"n": 2})
+    assert answer.content_type == "application/jsonl"
+    assert [json.loads(line) for line in answer.body.splitlines()] == [
+        0,
+        {"$progress": [1, 2, ""]},
+        1,
+        {"$progress": [2, 2, ""]},
+        {"$finished": "done"},
+    ]
+
+
+@pytest.mark.parametrize("failing, status", [(8, 409), (9, 409)])
+def test_a_stream_that_fails_says_so(failing, status):
+    last = call(app_of(), "count", {"n": failing}).body.splitlines()[-1]
+    assert json.loads(last)["$failed"]["status"] == status
+
+
+def test_an_item_that_cannot_be_sent_ends_the_stream():
+    def odd():
+        yield object()
+
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        config.add_service("odd", "/srv/odd", odd)
+        app = config.make_wsgi_app()
+    assert json.loads(call(app, "odd").body)["$failed"]["status"] == 500
+
+
+def test_a_stream_that_nobody_reads_is_closed():
+    closed = []
+
+    def endless():
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.append(True)
+
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        config.add_service("endless", "/srv/endless", endless)
+        app = config.make_wsgi_app()
+    answer = call(app, "endless")
+    stream = iter(answer.app_iter)
+    assert next(stream) == b"1\n"
+    answer.app_iter.close()
+    assert closed == [True]
+
+
+def refuse(request):
+    if request.headers.get("X-Key") != "k":
+        raise HTTPForbidden("who are you?")
+
+
+def test_a_guard_comes_before_the_body():
+    app = app_of(guard=refuse, codecs=("json", "pickle"))
+    evil = b"cos\nsystem\n(S'exit 1'\ntR."
+    pickled = {"Content_Type": "application/x-pickle"}
+    assert call(app, "add", evil, **pickled).status_int == 403
+    assert call(app, "add", evil, X_Key="k", **pickled).status_int == 400
+    body = pickle.dumps({"a": 1})
+    assert call(app, "add", body, X_Key="k", **pickled).status_int == 200
+
+
+def test_the_old_contract():
+    app = app_of(strict_404=True, user_agent="script/1")
+    assert call(app, "add", {"a": 1}, User_Agent="script/1").status_int == 200
+    assert call(app, "add", {"a": 1}, User_Agent="curl").status_int == 404
+    for method in ("GET", "PUT", "DELETE"):
+        answer = call(app, "add", {"a": 1}, method=method, User_Agent="script/1")
+        assert answer.status_int == 404
+
+
+def test_the_same_said_openly():
+    app = app_of(user_agent="script/1")
+    assert call(app, "add", {"a": 1}, User_Agent="curl").status_int == 403
+    assert call(app, "add", {"a": 1}, method="GET").status_int == 405
+
+
+def test_https_only():
+    app = app_of(require_https=True)
+    assert call(app, "add", {"a": 1}).status_int == 403
+    request = Request.blank("https://localhost/srv/add", method="POST")
+    request.content_type, request.body = "application/json", b'{"a": 1}'
+    assert request.get_response(app).status_int == 200
+
+
+class Reader:
+    """A stream without readinto, in small pieces."""
+
+    def __init__(self, data):
+        self.data = io.BytesIO(data)
+
+    def read(self, size):
+        return self.data.read(min(size, 1000))
+
+
+@pytest.mark.parametrize("stream", [io.BytesIO, Reader])
+@pytest.mark.parametrize("size", [10, module.BLOCK + 10])
+def test_reading_bodies(stream, size):
+    environ = {"wsgi.input": stream(b"x" * size), "CONTENT_LENGTH": str(size)}
+    assert read_body(environ, size) == b"x" * size
+    environ["wsgi.input"] = stream(b"x" * size)
+    assert read_body(environ, size - 1) is None
+    short = environ | {"wsgi.input": stream(b"x" * (size - 1))}
+    with pytest.raises(Undecodable) as caught:
+        read_body(short, size)
+    assert caught.value.code == "truncated"
+
+
+def test_reading_bodies_of_unknown_length():
+    environ = {"wsgi.input": Reader(b"x" * 5000)}
+    assert read_body(environ, 10) == b""
+    environ["wsgi.input_terminated"] = True
+    assert read_body(environ, 5000) == b"x" * 5000
+    environ["wsgi.input"] = Reader(b"x" * 5000)
+    assert read_body(environ, 4999) is None
+    with pytest.raises(Undecodable):
+        read_body({"wsgi.input": Reader(b""), "CONTENT_LENGTH": "-5"}, 10)
+
+
+def test_dates_travel_by_their_hints():
+    def year(on: date) -> int:
+        return on.year
+
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        config.add_service(
+            "year", "/srv/year", year, codecs=[MessagePackCodec(), "json"]
+        )
+        app = config.make_wsgi_app()
+    assert call(app, "year", {"on": "2026-01-01"}).json == 2026
+    (typed,) = JsonCodec().encode({"on": date(2025, 1, 1)})
+    assert call(app, "year", typed).json == 2025
+
+
+def test_large_answers_come_in_blocks():
+    array = numpy.arange(100_000.0)
+
+    def large():
+        return array
+
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        config.add_service("large", "/srv/large", large)
+        app = config.make_wsgi_app()
+    answer = call(app, "large", Accept="application/cbor")
+    pieces = list(answer.app_iter)
+    assert max(map(len, pieces)) == module.BLOCK
+    assert set(map(type, pieces)) == {bytes}
+    assert sum(map(len, pieces)) == answer.content_length

@@ -1,0 +1,60 @@
+"""prest keys."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+from pyramid.exceptions import ConfigurationError
+
+from pyramid_restproxy import prest
+from pyramid_restproxy.trust.api_keys import MemoryKeyStore, check, parse_keys
+
+
+@pytest.fixture
+def keys(tmp_path, capsys):
+    def run(*words):
+        status = prest.main(["keys", *words, "--file", str(tmp_path / "keys")])
+        return status, capsys.readouterr().out
+
+    run.path = tmp_path / "keys"
+    return run
+
+
+def test_a_key_is_shown_once_and_kept_as_its_digest(keys):
+    status, out = keys("new", "mobile", "--route", "users", "--scope", "read")
+    shown = out.strip()
+    text = keys.path.read_text()
+    assert status == 0
+    assert shown not in text
+    assert stat.S_IMODE(keys.path.stat().st_mode) == 0o600
+    store = MemoryKeyStore(parse_keys(text))
+    assert check(store, shown, "users", ["read"], now=0).name == "mobile"
+
+
+def test_listing_and_revoking(keys):
+    keys.path.write_text("# ours")
+    keys("new", "a")
+    keys("new", "b", "--days", "30")
+    keys("new", "c", "--days", "-1", "--scope", "x")
+    _, out = keys("list")
+    first, second, third = out.splitlines()
+    assert first == "a  all routes  no scopes  no end"
+    assert second.startswith("b  all routes  no scopes  until 20")
+    assert third.startswith("c  all routes  x  expired ")
+    assert keys("revoke", "b")[0] == 0
+    assert [key.name for key in parse_keys(keys.path.read_text())] == ["a", "c"]
+    assert keys.path.read_text().startswith("# ours\n")
+    status, out = keys("revoke", "b")
+    assert (status, out) == (1, "there is no key of 'b'\n")
+
+
+def test_no_file_is_no_keys(keys):
+    assert keys("list") == (0, "")
+
+
+def test_a_broken_file_is_left_alone(keys):
+    keys.path.write_text("nonsense\n")
+    with pytest.raises(ConfigurationError, match="line 1"):
+        keys("new", "a")
+    assert keys.path.read_text() == "nonsense\n"
