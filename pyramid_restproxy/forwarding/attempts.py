@@ -60,6 +60,8 @@ WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 #: The longest Retry-After that a retry waits for, seconds; a longer one goes on to the
 #: client, who can wait without holding a thread.
 LONGEST_WAIT = 2.0
+#: The longest Retry-After that is told to clients when nobody can be asked, seconds.
+LONGEST_HINT = 60
 #: The longest wait before the first retry of the same destination, seconds.
 BACKOFF = 0.05
 
@@ -165,10 +167,8 @@ def choose(
 
 def _nobody(backend: Backend) -> ForwardingFailed:
     waits = [each.health.seconds_left() for each in backend.endpoints if each.enabled]
-    soonest = min(waits, default=1.0)
-    return failed(
-        Failure.UNAVAILABLE, backend.name, retry_after=min(int(soonest) + 1, 60)
-    )
+    soonest = min([*waits, LONGEST_HINT - 1])  # infinity where a probe took it out
+    return failed(Failure.UNAVAILABLE, backend.name, retry_after=int(soonest) + 1)
 
 
 # -- again? ----------------------------------------------------------------------

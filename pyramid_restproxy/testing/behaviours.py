@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from pyramid_restproxy.testing.faults import (
     refuse,
 )
 
-__all__ = ["backend_playing"]
+__all__ = ["backend_playing", "steps_of"]
 
 Behaviour = Mapping[str, Any]
 
@@ -26,8 +27,9 @@ def backend_playing(behaviour: Behaviour) -> FaultBackend:
     """Make the backend that behaves as a vector says.
 
     :param behaviour: its `kind`, one of ``respond``, ``raw_bytes``, ``stream``,
-        ``sequence``, ``close``, ``silence``, ``refuse`` and ``tls_self_signed``, and
-        what belongs to that kind.
+        ``sequence``, ``close``, ``silence``, ``refuse``, ``circuit_open`` (nobody
+        listens: nobody should ask) and ``tls_self_signed``, and what belongs to that
+        kind.
     :returns: a backend that is not started; use it as a context manager.
     :raises ValueError: for a kind that is not known.
     """
@@ -78,12 +80,32 @@ def _stream(behaviour: Behaviour) -> Fault:
 
 
 def _sequence(behaviour: Behaviour) -> list[Any]:
-    steps: dict[str, Any] = {
-        "respond keep-alive": Answer(body=b"ok"),
-        "respond": Answer(body=b"ok"),
-        "read request then close": None,
-    }
-    return [steps[name] for name in behaviour["steps"]]
+    return [step for text in behaviour["steps"] for step in steps_of(text)]
+
+
+_ANSWER = re.compile(r"(?:respond(?: keep-alive)?)? ?(\d{3})?(?: ([^:]+): (.*))?")
+_CLOSE = re.compile(r"(?:read request then )?close(?: x(\d+))?")
+
+
+def steps_of(text: str) -> list[Any]:
+    """Read the short form of steps.
+
+    :param text: ``respond``, ``respond 404``, ``503 Retry-After: 0``, ``close``,
+        ``close x3 then respond``, ``read request then close`` or ``refuse``.
+    :returns: steps for :class:`FaultBackend`.
+    :raises ValueError: for what is none of these.
+    """
+    first, then, rest = text.partition(" then respond")
+    closed, answered = _CLOSE.fullmatch(first), _ANSWER.fullmatch(text)
+    if text == "refuse":
+        return [refuse()]
+    if closed:
+        after = steps_of("respond" + rest) if then else []
+        return [None] * int(closed[1] or 1) + after
+    if text and answered:
+        headers = [(answered[2], answered[3])] if answered[2] else []
+        return [Answer(int(answered[1] or 200), headers, b"ok")]
+    raise ValueError(f"unknown step {text!r}")
 
 
 _STEPS: dict[str, Callable[[Behaviour], list[Any]]] = {
@@ -94,5 +116,6 @@ _STEPS: dict[str, Callable[[Behaviour], list[Any]]] = {
     "close": lambda behaviour: [close()],
     "silence": lambda behaviour: [hang(seconds=behaviour["seconds"])],
     "refuse": lambda behaviour: [refuse()],
+    "circuit_open": lambda behaviour: [refuse()],
     "tls_self_signed": lambda behaviour: [certificate("self-signed")],
 }

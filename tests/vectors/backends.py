@@ -19,8 +19,12 @@ def behaving(behaviour: dict[str, Any]):
         elif kind == "blackhole":
             yield stack.enter_context(full_backlog()), [], None
         elif kind == "cluster":
-            steps = map(step_of, behaviour["destinations"])
-            parts = [stack.enter_context(backend_playing(step)) for step in steps]
+            parts = [
+                stack.enter_context(
+                    backend_playing({"kind": "sequence", "steps": [text]})
+                )
+                for text in behaviour["destinations"]
+            ]
             authorities = [part.authority for part in parts]
             yield authorities[0], Joined([part.seen for part in parts]), authorities
         else:
@@ -36,15 +40,6 @@ class Joined:
 
     def __iter__(self):
         return (request for record in self._records for request in record)
-
-
-def step_of(text: str) -> dict[str, Any]:
-    """Read the short form of a step, e.g. ``respond 200``."""
-    if text == "refuse":
-        return {"kind": "refuse"}
-    if text == "respond 200":
-        return {"kind": "respond", "body": "ok"}
-    raise ValueError(f"unknown step {text!r}")
 
 
 @contextmanager

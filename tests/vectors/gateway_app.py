@@ -6,14 +6,29 @@ from typing import Any
 
 from pyramid.config import Configurator
 from pyramid.response import Response
+from pyramid.session import SignedCookieSessionFactory
 from pyramid_retry import RetryableException
 
 from pyramid_restproxy import ProxyView
 from pyramid_restproxy.forwarding import transforms
+from pyramid_restproxy.forwarding.cors import cors_headers, cors_preflight
+from pyramid_restproxy.trust.api_keys import hash_key
+
+#: The origin that the CORS vectors ask from.
+ORIGIN = "https://a.example"
 
 #: Keys of `setup` that are options of the backend, or of the route, by their name.
-BACKEND_KEYS = {"host", "connect_timeout", "read_timeout", "total_timeout"}
+BACKEND_KEYS = {
+    "connect_timeout",
+    "host",
+    "max_fails",
+    "read_timeout",
+    "retries",
+    "retry_statuses",
+    "total_timeout",
+}
 ROUTE_KEYS = {
+    "cache",
     "identity_headers",
     "max_request_body",
     "rewrite_location",
@@ -21,7 +36,9 @@ ROUTE_KEYS = {
     "strip_prefix",
 }
 #: Keys that the server or the environment of the test takes care of.
-OUTSIDE = {"destination", "script_name", "peer", "env", "via", "retries"}
+OUTSIDE = {"destination", "script_name", "peer", "env", "via"}
+#: Keys that say what is so in any case: POST is sent again with Idempotency-Key only.
+AS_ALWAYS = {"retry_methods", "auth"}
 
 
 def make_app(urls: list[str], setup: dict[str, Any]):
@@ -34,7 +51,7 @@ def make_app(urls: list[str], setup: dict[str, Any]):
         settings["restproxy.trusted_proxies"] = " ".join(setup["trusted_proxies"])
     backend = {key: setup[key] for key in BACKEND_KEYS & set(setup)}
     route: dict[str, Any] = {key: setup[key] for key in ROUTE_KEYS & set(setup)}
-    before, after = [], []
+    before, after, directives = [], [], []
     for key, value in setup.items():
         if key == "add_request_headers":
             before += [transforms.set_request_header(*pair) for pair in value.items()]
@@ -56,7 +73,28 @@ def make_app(urls: list[str], setup: dict[str, Any]):
             route["forwarded"] = value == "rfc7239"
         elif key == "by":
             route["by"] = value
-        elif key not in BACKEND_KEYS | ROUTE_KEYS | OUTSIDE | {
+        elif key == "rate":
+            route["rate_limit"] = value
+        elif key == "allow_ips":
+            route["allow_from"] = value
+        elif key == "request_id":
+            settings["restproxy.request_id"] = "X-Request-ID"
+        elif key == "cors":
+            before.append(cors_preflight([ORIGIN]))
+            after.append(cors_headers([ORIGIN]))
+        elif key == "fail_duration":
+            backend["cool_down"] = value
+        elif key == "backend_api_key":
+            backend["headers"] = {"api-key": value}
+        elif key == "api_keys":
+            route["api_key"] = True
+            directives += [("add_api_key", each, hash_key(each)) for each in value]
+        elif key == "hmac":
+            route["signed"] = True
+            directives.append(("add_signing_key", "k", value.encode()))
+        elif key == "sign_outbound":
+            directives.append(("sign_requests_to", "api", "k", value.encode()))
+        elif key not in BACKEND_KEYS | ROUTE_KEYS | OUTSIDE | AS_ALWAYS | {
             "trusted_proxies",
             "before_forward",
             "pyramid",
@@ -65,7 +103,12 @@ def make_app(urls: list[str], setup: dict[str, Any]):
     with Configurator(settings=settings) as config:
         config.include("pyramid_restproxy")
         config.add_backend("api", urls, **backend)
-        if "pyramid" in setup:
+        for name, *arguments in directives:
+            getattr(config, name)(*arguments)
+        if "require_csrf" in setup.get("pyramid", ""):
+            config.set_session_factory(SignedCookieSessionFactory("s"))
+            config.set_default_csrf_options(require_csrf=True)
+        elif "pyramid" in setup:
             config.include("pyramid_retry")
             config.add_tween("tests.vectors.gateway_app.retrying_tween_factory")
         if "before_forward" in setup:

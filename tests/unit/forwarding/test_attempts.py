@@ -184,6 +184,13 @@ def test_an_open_circuit_answers_at_once(closed):
     assert 1 <= int(refused.headers["Retry-After"]) <= 31
 
 
+def test_when_probes_have_taken_all_out():
+    """Bug: an endless rest was answered 500."""
+    testapp, endpoints = with_endpoints("http://127.0.0.1:9")
+    endpoints[0].health.take_out()
+    assert testapp.get("/", status=503).headers["Retry-After"] == "60"
+
+
 def test_a_single_destination_has_no_circuit_unless_asked_for(closed):
     testapp, _ = with_endpoints(closed)
     for _ in range(5):

@@ -8,6 +8,7 @@ import ssl
 import pytest
 
 from pyramid_restproxy.testing import backend_playing, exchange
+from pyramid_restproxy.testing.behaviours import steps_of
 
 GET = b"GET /x HTTP/1.1\r\nHost: me\r\n\r\n"
 
@@ -76,3 +77,30 @@ def test_tls():
 def test_what_is_not_known():
     with pytest.raises(ValueError, match="'nope'"):
         backend_playing({"kind": "nope"})
+
+
+@pytest.mark.parametrize(
+    "text, statuses",
+    [
+        ("respond", [200]),
+        ("respond keep-alive", [200]),
+        ("respond 404", [404]),
+        ("503 Retry-After: 0", [503]),
+        ("close", [None]),
+        ("read request then close", [None]),
+        ("close x3 then respond", [None, None, None, 200]),
+    ],
+)
+def test_short_forms_of_steps(text, statuses):
+    found = steps_of(text)
+    assert [step and step.status for step in found] == statuses
+
+
+def test_a_short_form_may_have_a_field():
+    assert steps_of("503 Retry-After: 0")[0].headers == [("Retry-After", "0")]
+
+
+@pytest.mark.parametrize("text", ["", "explode", "respond slowly", "close twice"])
+def test_steps_that_are_none(text):
+    with pytest.raises(ValueError, match="unknown step"):
+        steps_of(text)
