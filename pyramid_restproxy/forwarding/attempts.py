@@ -66,27 +66,6 @@ LONGEST_HINT = 60
 BACKOFF = 0.05
 
 
-class Exchange:
-    """One exchange with an endpoint: counted in, reported on, counted out.
-
-    :param endpoint: who is asked.
-    """
-
-    __slots__ = ("_endpoint",)
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        endpoint.begin()
-
-    def finished(self) -> None:
-        """Count it out."""
-        self._endpoint.end()
-
-    def broken(self) -> None:
-        """Note that the backend broke its answer off."""
-        self._endpoint.health.failed()
-
-
 def attempt(call: ProxyCall) -> Answer:
     """Send a call until it is answered or may not be sent again.
 
@@ -103,7 +82,8 @@ def attempt(call: ProxyCall) -> Answer:
     except BaseException:
         backend.gate.leave()
         raise
-    answer.gates = (backend.gate,)
+    if backend.gate.limit:
+        answer.gates = (backend.gate,)
     _spend_retries(call)
     return answer
 
@@ -146,6 +126,9 @@ def choose(
     :param asked: who has been asked for this call already.
     :returns: None where nobody is left.
     """
+    if len(backend.endpoints) == 1 and not asked:
+        (only,) = backend.endpoints
+        return only if only.enabled and only.health.admit() else None
     left = [e for e in backend.endpoints if e.enabled and e not in asked]
     closed = [e for e in left if e.health.is_closed]
     if len(closed) < len(left) and (not closed or call.method in IDEMPOTENT):
@@ -222,13 +205,14 @@ def _ask(
     call: ProxyCall, backend: Backend, endpoint: Endpoint, deadline: Deadline
 ) -> Answer:
     """Ask one endpoint and report how it went."""
-    exchange, health = Exchange(endpoint), endpoint.health
+    health = endpoint.health
     call.attempts += 1
     started = time.perf_counter()
+    endpoint.begin()
     try:
         answer = _send(call, backend, endpoint.destination, deadline)
     except TRANSPORT_ERRORS as error:
-        exchange.finished()
+        endpoint.finished()
         failure = failed_by(error, backend.name)
         _observe(backend, endpoint, failure.failure.token, started)
         if failure.failure.blame is Blame.BACKEND:
@@ -237,15 +221,16 @@ def _ask(
             health.abandoned()
         raise failure from error
     except BaseException:
-        exchange.finished()
+        endpoint.finished()
         health.abandoned()
         raise
     if answer.status in backend.options.failure_statuses:
         health.failed()
     else:
         health.succeeded()
-    answer.watcher = exchange
-    _observe(backend, endpoint, f"{answer.status // 100}xx", started)
+    answer.watcher = endpoint
+    if backend.observer is not None:
+        _observe(backend, endpoint, f"{answer.status // 100}xx", started)
     return answer
 
 

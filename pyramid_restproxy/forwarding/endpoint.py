@@ -44,7 +44,11 @@ class Endpoint:
         with self._lock:
             self.in_flight += 1
 
-    def end(self) -> None:
+    def finished(self) -> None:
         """Count an exchange out."""
         with self._lock:
             self.in_flight -= 1
+
+    def broken(self) -> None:
+        """Note that an answer was broken off."""
+        self.health.failed()

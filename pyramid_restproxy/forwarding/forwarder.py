@@ -226,7 +226,8 @@ def _response(
     cookie = cookie_to_set(call)
     if cookie is not None:
         answer.headers.add("Set-Cookie", cookie)
-    streams = is_event_stream(answer)
+    counted = gateway.streams.limit or policy.sse_prelude
+    streams = bool(counted) and is_event_stream(answer)
     if streams and not gateway.streams.enter():  # each of them takes a thread
         raise failed(Failure.OVERLOADED, call.backend.name, retry_after=1)
     if streams:

@@ -12,7 +12,7 @@ class Gate:
 
     :param limit: how many may be in; 0 for no limit.
 
-    :ivar inside: how many are.
+    :ivar inside: how many are; not counted where there is no limit.
     """
 
     __slots__ = ("limit", "inside", "_lock")
@@ -24,16 +24,19 @@ class Gate:
 
     def enter(self) -> bool:
         """Count one in; False where the limit is reached."""
+        if not self.limit:
+            return True
         with self._lock:
-            if self.limit and self.inside >= self.limit:
+            if self.inside >= self.limit:
                 return False
             self.inside += 1
             return True
 
     def leave(self) -> None:
         """Count one out."""
-        with self._lock:
-            self.inside -= 1
+        if self.limit:
+            with self._lock:
+                self.inside -= 1
 
 
 class RetryBudget:

@@ -136,12 +136,6 @@ class Head:
         if self._framed_by > MAX_HEAD:
             raise TruncatedBody(f"more than {MAX_HEAD} bytes without content")
 
-    def _grow(self, size: int) -> None:
-        """Count the head itself, whatever came with it in one read."""
-        self._size += size
-        if self._size > MAX_HEAD:
-            raise MalformedAnswer(f"the head is longer than {MAX_HEAD} bytes")
-
     # -- what llhttp calls ----------------------------------------------------
 
     def on_message_begin(self) -> None:
@@ -152,7 +146,7 @@ class Head:
     def on_status(self, reason: bytes) -> None:
         """Collect the reason phrase, which may come in parts."""
         if not self.ended:
-            self._grow(len(reason))
+            self._size += len(reason)
             self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -161,7 +155,7 @@ class Head:
             return  # a trailer, RFC 9110 section 6.5: WSGI cannot carry it
         if len(self.fields) >= MAX_FIELDS:
             raise MalformedAnswer(f"more than {MAX_FIELDS} fields")
-        self._grow(len(name) + len(value) + 4)
+        self._size += len(name) + len(value) + 4
         text, lowered = _names.get(name) or _name(name)
         field = text, value.decode("latin-1")
         self.fields.append(field)
@@ -175,6 +169,8 @@ class Head:
         """Look at the head as a whole: status, version, framing."""
         if self.complete:
             return
+        if self._size > MAX_HEAD:  # of the head alone, whatever came with it
+            raise MalformedAnswer(f"the head is longer than {MAX_HEAD} bytes")
         self.status = status = self.parser.get_status_code()
         if status < 200:
             return self._skip_interim()

@@ -12,5 +12,5 @@ def test_exchanges_are_counted_in_and_out():
     assert (endpoint.url, endpoint.weight, endpoint.enabled) == ("http://h/x", 1, True)
     endpoint.begin()
     endpoint.begin()
-    endpoint.end()
+    endpoint.finished()
     assert endpoint.in_flight == 1
