@@ -5,6 +5,9 @@ backend and the gateway a process of its own. While the clients ask without a pa
 (GET, and now and then PUT and POST), a backend is killed, started again, stopped so
 that it hangs, let go, slowed down, and restarted in an orderly way.
 
+Then the overload: first as many clients as the backends can serve at a time, then four
+times as many, in front of a gateway whose ``max_in_flight`` is that number.
+
 Prints for each phase the requests, the errors by method and kind, p50 and p99 (also
 without the phase's first second) beside those of the quiet phase, and how long it took
 until a backend that came back was asked again; then the exchanges by what came of them,
@@ -34,6 +37,8 @@ from bench.subjects import free_port, wait_for
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 CLIENTS = 8
+OVERLOAD = 4  #: times as many clients
+WORK = 0.05  #: seconds that each request takes a backend in the overload
 #: Of ten requests: eight GET, a PUT, a POST.
 METHODS = ["GET"] * 4 + ["PUT"] + ["GET"] * 4 + ["POST"]
 
@@ -61,7 +66,7 @@ def serve_backend(port: int) -> None:
     waitress.serve(application, listen=f"127.0.0.1:{port}", threads=16, _quiet=True)
 
 
-def serve_gateway(port: int, urls: list[str]) -> None:
+def serve_gateway(port: int, urls: list[str], max_in_flight: int = 0) -> None:
     """Forward to all of them, as one would for a service that must not fail."""
     import waitress
     from pyramid.config import Configurator
@@ -78,10 +83,12 @@ def serve_gateway(port: int, urls: list[str]) -> None:
             max_fails=3,
             cool_down=1,
             balance="least_requests",
+            max_in_flight=max_in_flight,
         )
         config.add_proxy_route("r", "/api/*path", "b")
         app = config.make_wsgi_app()
-    waitress.serve(app, listen=f"127.0.0.1:{port}", threads=16, _quiet=True)
+    threads = 2 * CLIENTS * OVERLOAD
+    waitress.serve(app, listen=f"127.0.0.1:{port}", threads=threads, _quiet=True)
 
 
 class Process:
@@ -146,11 +153,11 @@ def ask(port: int, until: threading.Event, seen: list[Seen]) -> None:
 
 
 @contextmanager
-def asking(port: int, seen: list[Seen]) -> Iterator[None]:
-    """Let all clients ask until the block ends."""
+def asking(port: int, seen: list[Seen], clients: int = CLIENTS) -> Iterator[None]:
+    """Let clients ask until the block ends."""
     over = threading.Event()
     threads = [
-        threading.Thread(target=ask, args=(port, over, seen)) for _ in range(CLIENTS)
+        threading.Thread(target=ask, args=(port, over, seen)) for _ in range(clients)
     ]
     for thread in threads:
         thread.start()
@@ -223,6 +230,30 @@ def exchanges(port: int) -> dict[str, float]:
     return dict(found)
 
 
+def overload(seconds: float) -> dict[str, float]:
+    """Compare what is served at capacity and at a multiple of it."""
+    with ExitStack() as stack:
+        backend = Process("backend", str(free_port()))
+        stack.callback(backend.end)
+        url = f"http://127.0.0.1:{backend.port}"
+        gateway = Process("bounded", str(free_port()), url)
+        stack.callback(gateway.end)
+        slow(backend, WORK)
+        found = {}
+        for name, clients in (("peak", CLIENTS), ("over", CLIENTS * OVERLOAD)):
+            seen: list[Seen] = []
+            with asking(gateway.port, seen, clients):
+                time.sleep(seconds)
+            served = [each for each in seen if each.outcome == "ok"]
+            shed = [each.took for each in seen if each.outcome == "503"]
+            found[f"{name} served/s"] = len(served) / seconds
+            found[f"{name} shed/s"] = len(shed) / seconds
+            found[f"{name} other"] = len(seen) - len(served) - len(shed)
+            found[f"{name} shed p99 ms"] = percentile(shed, 0.99) if shed else 0.0
+    found["goodput"] = found["over served/s"] / found["peak served/s"]
+    return found
+
+
 # -- telling --------------------------------------------------------------------------
 
 
@@ -259,6 +290,8 @@ def main() -> None:
     """Run, print, write."""
     if sys.argv[1:2] == ["backend"]:
         return serve_backend(int(sys.argv[2]))
+    if sys.argv[1:2] == ["bounded"]:
+        return serve_gateway(int(sys.argv[2]), sys.argv[3:], CLIENTS)
     if sys.argv[1:2] == ["gateway"]:
         return serve_gateway(int(sys.argv[2]), sys.argv[3:])
     parser = argparse.ArgumentParser(description=__doc__)
@@ -279,8 +312,10 @@ def main() -> None:
             f"errors {errors}{told}"
         )
     print("exchanges:", ", ".join(f"{name} {n}" for name, n in outcomes.items()))
+    load = overload(5)
+    print("overload:", ", ".join(f"{name} {value:.2f}" for name, value in load.items()))
     RESULTS.mkdir(exist_ok=True)
-    data = {"phases": found, "exchanges": outcomes}
+    data = {"phases": found, "exchanges": outcomes, "overload": load}
     (RESULTS / "faults.json").write_text(json.dumps(data, indent=1) + "\n")
 
 
