@@ -229,15 +229,15 @@ def _ask(
     else:
         health.succeeded()
     answer.watcher = endpoint
-    if backend.observer is not None:
+    if backend.observers:
         _observe(backend, endpoint, f"{answer.status // 100}xx", started)
     return answer
 
 
 def _observe(backend: Backend, endpoint: Endpoint, outcome: str, since: float) -> None:
-    if backend.observer is not None:
-        seconds = time.perf_counter() - since
-        backend.observer(backend.name, endpoint.url, outcome, seconds)
+    seconds = time.perf_counter() - since
+    for observer in backend.observers:
+        observer(backend.name, endpoint.url, outcome, seconds)
 
 
 def _send(

@@ -115,7 +115,7 @@ class Backend:
     :ivar pick: who is asked next of those that may be.
     :ivar budget: how many retries there may be.
     :ivar gate: how many exchanges there may be at a time.
-    :ivar observer: told of each of them, or None.
+    :ivar observers: told of each of them.
     :ivar sign: takes what is about to go out and the scheme; returns fields to add.
     """
 
@@ -136,7 +136,7 @@ class Backend:
         self.budget = RetryBudget(options.retry_budget)
         self.gate = Gate(options.max_in_flight)
         self.secret = secret
-        self.observer: Observer | None = None
+        self.observers: tuple[Observer, ...] = ()
         self.sign: Callable[[Any, str], list[tuple[str, str]]] | None = None
         self.on_use = on_use
 

@@ -1,8 +1,9 @@
 """Operation: what those who run an application want of it.
 
 ``observed`` is the tween, ``request_ids``, ``access``, ``drain`` and ``metrics`` are
-what it does, ``views`` holds the directives. ``config.include(
-'pyramid_restproxy.operation')`` works alone.
+what it does, ``views`` holds the directives, ``tracing`` stands for itself.
+
+``config.include('pyramid_restproxy.operation')`` works alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pyramid.config import Configurator
 from pyramid.tweens import INGRESS, MAIN
 
 from pyramid_restproxy.operation.observed import OBSERVED
+from pyramid_restproxy.operation.tracing import TRACED, add_tracing
 from pyramid_restproxy.operation.views import (
     add_drain,
     add_health_views,
@@ -27,4 +29,6 @@ def includeme(config: Configurator) -> None:
     config.add_directive("add_health_views", add_health_views)
     config.add_directive("add_metrics_view", add_metrics_view)
     config.add_directive("add_drain", add_drain)
+    config.add_directive("add_tracing", add_tracing)
+    config.add_tween(TRACED, under=INGRESS, over=(OBSERVED, PROBLEMS, MAIN))
     config.add_tween(OBSERVED, under=INGRESS, over=(PROBLEMS, MAIN))

@@ -73,7 +73,7 @@ def add_metrics_view(
         metrics = Metrics(gateway)
         config.registry.registerUtility(metrics, IMetrics)
         for backend in gateway.backends.values():
-            backend.observer = metrics.attempted
+            backend.observers += (metrics.attempted,)
 
     config.action(("restproxy", "metrics"), register, order=CHECK_ORDER)
     _add_view(config, "restproxy.metrics", path, _show_metrics, permission)
