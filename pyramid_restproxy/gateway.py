@@ -36,6 +36,14 @@ def key_option(value: str) -> bool | tuple[str, ...]:
     return True if value.lower() == "true" else tokens(value)
 
 
+def identity_option(value: str) -> dict[str, str]:
+    """Read ``X-User:user,X-Key:key``."""
+    pairs = [word.partition(":") for word in words(value)]
+    if not all(colon for _, colon, _ in pairs):
+        raise ValueError("expected Name:user or Name:key")
+    return {name: by for name, _, by in pairs}
+
+
 #: Options of a route line: the argument of ``add_proxy_route``, and how it is read.
 ROUTE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "methods": ("allowed_methods", tokens),
@@ -49,6 +57,7 @@ ROUTE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "sse_prelude": ("sse_prelude", boolean),
     "path": ("path", str),
     "identity_headers": ("identity_headers", tokens),
+    "identity": ("identity", identity_option),
     "transforms": ("transforms", tokens),
     "api_key": ("api_key", key_option),
     "allow_from": ("allow_from", words),

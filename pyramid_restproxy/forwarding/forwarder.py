@@ -9,7 +9,7 @@ its first byte goes on. Which destination, and whether again, is ``attempts``.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
@@ -38,6 +38,7 @@ from pyramid_restproxy.forwarding.fields import (
     REQUEST_OWN,
     FieldList,
     drop,
+    is_safe_value,
     request_fields,
     response_fields,
 )
@@ -158,6 +159,22 @@ def _add_own_fields(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> N
         left = _forwards_left(environ)
         if left is not None:
             pairs.append(("Max-Forwards", str(left - 1)))
+    if policy.identity:
+        pairs += list(_identity_fields(call, policy))
+
+
+def _identity_fields(call: ProxyCall, policy: RoutePolicy) -> Iterator[tuple[str, str]]:
+    """Yield who asks, as far as that is known; text goes as UTF-8.
+
+    :raises ForwardingFailed: for what cannot stand in a field.
+    """
+    for name, known in policy.identity:
+        value = known(call.request)
+        if value:
+            if not is_safe_value(value):
+                raise failed(Failure.INTERNAL, call.backend.name)
+            call.headers.remove(name)
+            yield name, value.encode("utf-8").decode("latin-1")
 
 
 def _claims(environ: Mapping[str, Any]) -> dict[str, str]:

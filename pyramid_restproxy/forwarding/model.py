@@ -197,6 +197,7 @@ class RoutePolicy:
     :ivar strip_prefix: whether only the tail of the pattern is sent.
     :ivar path: a pattern for the path to send, filled from the matchdict.
     :ivar identity_headers: names that clients must not send; taken out.
+    :ivar identity: fields that tell the backend who asks, and where that is known from.
     :ivar request_transforms: run before sending, in order.
     :ivar response_transforms: run on the answer's head, in order.
     :ivar rewrite_location: whether Location leads back through the gateway.
@@ -212,6 +213,7 @@ class RoutePolicy:
     strip_prefix: bool = True
     path: str | None = None
     identity_headers: frozenset[str] = frozenset()
+    identity: tuple[tuple[str, Callable[[Request], str | None]], ...] = ()
     request_transforms: tuple[RequestTransform, ...] = ()
     response_transforms: tuple[ResponseTransform, ...] = ()
     rewrite_location: bool = True

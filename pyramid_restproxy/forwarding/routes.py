@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields as fields_of
 from dataclasses import replace
 from typing import Any
 
 from pyramid.config import PHASE0_CONFIG, Configurator, not_
 from pyramid.exceptions import ConfigurationError
+from pyramid.request import Request
 from requests.adapters import BaseAdapter
 
 from pyramid_restproxy.forwarding.cache import MemoryStore, RedisStore, SharedCache
@@ -28,6 +29,7 @@ from pyramid_restproxy.forwarding.probes import Prober
 from pyramid_restproxy.forwarding.sources import Provider, Source, make_endpoints
 from pyramid_restproxy.forwarding.view import ForwardedRoute
 from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
+from pyramid_restproxy.grammar import TOKEN
 from pyramid_restproxy.settings import (
     BACKEND_NAME,
     BACKEND_OPTIONS,
@@ -227,6 +229,7 @@ def add_proxy_route(
     strip_prefix: bool = True,
     path: str | None = None,
     identity_headers: Iterable[str] = (),
+    identity: Mapping[str, str | Callable[[Request], str | None]] | None = None,
     request_transforms: Iterable[Callable[..., Any]] = (),
     response_transforms: Iterable[Callable[..., Any]] = (),
     rewrite_location: bool = True,
@@ -249,6 +252,9 @@ def add_proxy_route(
         as one segment.
     :param identity_headers: names that clients must not send; they are taken out
         before transforms run.
+    :param identity: fields that tell the backend who asks: ``{'X-User': 'user'}``, the
+        authenticated user; ``'key'``, the name of the API key; or a callable of the
+        request. Clients must not send them; they are set after all transforms.
     :param request_transforms: ``(call) -> None or Response``, in order.
     :param response_transforms: ``(call, answer) -> None``, in order.
     :param rewrite_location: whether Location leads back through the gateway.
@@ -276,7 +282,10 @@ def add_proxy_route(
     policy = RoutePolicy(
         strip_prefix=_flag(name, "strip_prefix", strip_prefix),
         path=path,
-        identity_headers=frozenset(each.lower() for each in identity_headers),
+        identity_headers=frozenset(
+            each.lower() for each in (*identity_headers, *(identity or {}))
+        ),
+        identity=_identity(name, identity or {}),
         request_transforms=_callables(name, request_transforms),
         response_transforms=_callables(name, response_transforms),
         rewrite_location=_flag(name, "rewrite_location", rewrite_location),
@@ -323,6 +332,38 @@ def add_proxy_route(
         (config, name, backend),
         order=CHECK_ORDER,
     )
+
+
+def _user(request: Request) -> str | None:
+    user = request.authenticated_userid
+    return None if user is None else str(user)
+
+
+def _key_name(request: Request) -> str | None:
+    key = getattr(request, "api_key", None)
+    return None if key is None else key.name
+
+
+#: Where it is known from who asks, by the name that routes use.
+KNOWN_BY: dict[str, Callable[[Request], str | None]] = {
+    "user": _user,
+    "key": _key_name,
+}
+
+
+def _identity(
+    route: str, given: Mapping[str, Any]
+) -> tuple[tuple[str, Callable[[Request], str | None]], ...]:
+    found = []
+    for name, by in given.items():
+        known = KNOWN_BY.get(by) if isinstance(by, str) else by
+        if not TOKEN.fullmatch(name) or not callable(known):
+            raise ConfigurationError(
+                f"route {route!r}: identity {name!r}: {by!r}: expected a header field "
+                f"and one of {', '.join(KNOWN_BY)}, or a callable"
+            )
+        found.append((name, known))
+    return tuple(found)
 
 
 def _make_cache(config: Configurator, route: str, policy: RoutePolicy) -> SharedCache:

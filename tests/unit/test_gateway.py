@@ -58,6 +58,8 @@ def test_routes_are_lines():
         "path": "/v2/x",
         "identity_headers": ("X-A", "X-B"),
     }
+    (third,) = gateway.parse_routes(["/ -> b identity=X-User:user,X-Key:key"])
+    assert third.options == {"identity": {"X-User": "user", "X-Key": "key"}}
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,7 @@ def test_routes_are_lines():
         ("/api -> users strip_prefix=perhaps", "true or false"),
         ("/api -> users methods=G(T", "not a token"),
         ("/api -> users max_request_body=x", "max_request_body=x"),
+        ("/api -> users identity=X-User", "expected Name:user"),
     ],
 )
 def test_lines_that_are_no_route(line, says):

@@ -217,3 +217,52 @@ def test_processes_share_answers_in_redis(tmp_path):
             in caching(backend.url, settings).get("/r/x").headers["Cache-Status"]
         )
         assert len(backend.requests) == 1
+
+
+# -- who asks --------------------------------------------------------------------
+
+
+class RemoteUser:
+    def authenticated_userid(self, request):
+        return request.environ.get("REMOTE_USER")
+
+
+def telling(url, **identity):
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.set_security_policy(RemoteUser())
+        config.add_backend("b", url)
+        config.add_proxy_route(
+            "r",
+            "/*path",
+            "b",
+            identity={name.replace("_", "-"): by for name, by in identity.items()},
+            request_transforms=[lambda call: call.headers.set("X-User", "a transform")],
+        )
+        return webtest.TestApp(config.make_wsgi_app(), lint=False)
+
+
+def test_the_backend_is_told_who_asks():
+    with FakeBackend(Answer(body=b"ok")) as backend:
+        app = telling(
+            backend.url, X_User="user", X_Key="key", X_Team=lambda request: "blue"
+        )
+        forged = {"X-Key": "forged", "X-Team": "forged"}
+        app.get("/", headers=forged, extra_environ={"REMOTE_USER": "j\u00fcrgen"})
+        seen = backend.requests[0]
+        assert seen.header("X-User") == "j\u00fcrgen".encode().decode("latin-1")
+        assert seen.header("X-Key") is None
+        assert seen.header("X-Team") == "blue"
+
+
+def test_a_user_that_would_be_two_lines():
+    with FakeBackend(Answer(body=b"ok")) as backend:
+        app = telling(backend.url, X_User="user")
+        app.get("/", extra_environ={"REMOTE_USER": "a\r\nX-Admin: 1"}, status=502)
+        assert not backend.requests
+
+
+@pytest.mark.parametrize("name, by", [("X User", "user"), ("X-User", "name")])
+def test_identities_that_are_none(config, name, by):
+    with pytest.raises(ConfigurationError, match="identity"):
+        config.add_proxy_route("r", "/*path", "b", identity={name: by})
