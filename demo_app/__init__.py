@@ -2,7 +2,8 @@
 
 ``pserve demo_app/development.ini`` starts it. Read it in this order: this module
 puts the application together, ``posts`` holds its views, ``models`` its one table;
-``backend`` is the service that ``/api/users/`` is forwarded to.
+``backend`` is the service that ``/api/users/`` is forwarded to; ``measures`` is a
+service for other programs, and ``client`` such a program.
 """
 
 from pyramid.config import Configurator
@@ -37,6 +38,8 @@ def main(global_config, **settings):
             backend="users",
             allowed_methods=("GET", "POST", "DELETE"),
         )
+        config.include("demo_app.measures")
+        config.add_health_views()
         return config.make_wsgi_app()
 
 

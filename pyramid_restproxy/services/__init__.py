@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from pyramid.config import Configurator
 
-from pyramid_restproxy.services.describe import add_service_description
+from pyramid_restproxy.services.describe import (
+    add_openapi_view,
+    add_service_description,
+)
 from pyramid_restproxy.services.directives import add_service, add_service_exception
 
 __all__ = ["includeme"]
@@ -23,3 +26,4 @@ def includeme(config: Configurator) -> None:
     config.add_directive("add_service", add_service)
     config.add_directive("add_service_exception", add_service_exception)
     config.add_directive("add_service_description", add_service_description)
+    config.add_directive("add_openapi_view", add_openapi_view)

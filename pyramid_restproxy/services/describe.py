@@ -9,6 +9,7 @@ from typing import Any
 from pyramid.config import Configurator
 from pyramid.registry import Registry
 from pyramid.request import Request
+from pyramid.response import Response
 
 from pyramid_restproxy.services.codecs import JsonCodec
 from pyramid_restproxy.services.directives import services_of
@@ -16,7 +17,7 @@ from pyramid_restproxy.services.signature import Parameter
 from pyramid_restproxy.services.values import Unencodable
 from pyramid_restproxy.services.view import Service
 
-__all__ = ["add_service_description", "description", "openapi"]
+__all__ = ["add_openapi_view", "add_service_description", "description", "openapi"]
 
 
 def add_service_description(
@@ -37,6 +38,32 @@ def add_service_description(
 
     options.setdefault("idempotent", True)
     config.add_service(name, pattern, describe, **options)
+
+
+def add_openapi_view(
+    config: Configurator,
+    path: str = "/openapi.json",
+    *,
+    title: str = "Services",
+    version: str = "1",
+    **options: Any,
+) -> None:
+    """Add a view that describes all services as OpenAPI 3.1.
+
+    :param title: of the document.
+    :param version: of the application.
+    :param options: go to the view, e.g. ``permission``.
+
+    Discriminator: that of its route, ``restproxy.openapi``.
+    """
+
+    def show(request: Request) -> Response:
+        return Response(json_body=openapi(request.registry, title, version))
+
+    config.add_route("restproxy.openapi", path)
+    config.add_view(
+        show, route_name="restproxy.openapi", allowed_methods="GET", **options
+    )
 
 
 def description(service: Service) -> dict[str, Any]:

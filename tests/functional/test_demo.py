@@ -26,6 +26,7 @@ from waitress.server import create_server
 from waitress.wasyncore import close_all
 
 from demo_app import backend
+from demo_app import client as caller
 
 DEMO = pathlib.Path(backend.__file__).parent
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}  # as browsers say
@@ -487,3 +488,39 @@ def test_a_taken_port_is_named(tmp_path):
         ini = copy_ini(tmp_path, **{"demo.backend_port": port})
         with pytest.raises(Exception, match=f"demo.backend_port = {port}: .*in use"):
             get_app(ini)
+
+
+# -- services ------------------------------------------------------------------------
+
+
+def test_the_client_of_the_service(demo, capsys):
+    caller.main(demo + "/srv")
+    printed = capsys.readouterr()
+    assert re.search(r"size +100000\.000", printed.out)
+    assert "standardised: float64, 800000 bytes came back" in printed.out
+    assert printed.err.count("resampling") == 5
+
+
+def test_the_service_describes_itself(demo):
+    found = requests.get(demo + "/openapi.json").json()
+    assert "/srv/statistics/describe" in found["paths"]
+
+
+@pytest.mark.interop
+def test_no_request_that_fits_the_description_breaks_a_service(demo, tmp_path):
+    command = [sys.executable, "-m", "schemathesis.cli", "run"]
+    wanted = ["--checks", "not_a_server_error", "--max-examples", "30"]
+    done = subprocess.run(
+        [*command, demo + "/openapi.json", *wanted],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "passed" in done.stdout
+
+
+def test_it_says_that_it_is_ready(demo):
+    assert requests.get(demo + "/health/ready").text == "ready\n"

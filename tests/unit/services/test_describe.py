@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy
 import pytest
+import webtest
 from openapi_spec_validator import validate
 from pyramid.config import Configurator
 from pyramid.request import Request
@@ -123,3 +124,19 @@ def test_openapi_without_msgspec(registry, monkeypatch):
     content = document["paths"]["/srv/norm"]["post"]["requestBody"]["content"]
     properties = content["application/json"]["schema"]["properties"]
     assert properties == {"point": {}, "power": {"default": 2}}
+
+
+def test_the_openapi_view():
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_service("add", "/srv/add", add)
+        config.add_openapi_view(title="Ours", version="7")
+        app = webtest.TestApp(config.make_wsgi_app())
+    found = app.get("/openapi.json").json
+    assert found["info"] == {"title": "Ours", "version": "7"}
+    assert list(found["paths"]) == ["/srv/add"]
+    validate(found)
+    app.post("/openapi.json", status=405)
