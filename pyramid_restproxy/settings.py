@@ -522,6 +522,69 @@ SETTINGS = (
         "Addresses or networks (CIDR) of the proxies in front of this "
         "application whose X-Forwarded-* fields are believed.",
     ),
+    Setting(
+        "allowed_hosts",
+        words,
+        (),
+        "names",
+        "Hosts that requests may be for, without ports; ``*.example.com`` for all "
+        "names below one. Others are answered 421, but for the health views. Every "
+        "host where it is empty.",
+    ),
+    Setting(
+        "http_versions",
+        tokens,
+        ("1.0", "1.1"),
+        "words",
+        "Versions of HTTP that are served, as the server reports them; others are "
+        "answered 505. Add ``2`` for a server that speaks it.",
+    ),
+    Setting(
+        "allow_trace",
+        boolean,
+        False,
+        "boolean",
+        "Whether TRACE reaches the routes; else it is answered 501, as CONNECT always "
+        "is.",
+    ),
+    Setting(
+        "max_target_bytes",
+        size,
+        8192,
+        "bytes",
+        "Requests with a longer target (path and query) are answered 414.",
+    ),
+    Setting(
+        "max_header_count",
+        number,
+        200,
+        "fields",
+        "Requests with more header fields are answered 431; lines of one name count "
+        "once.",
+    ),
+    Setting(
+        "max_header_bytes",
+        size,
+        65536,
+        "bytes",
+        "Requests whose header fields are larger, all together, are answered 431.",
+    ),
+    Setting(
+        "require_https",
+        boolean,
+        False,
+        "boolean",
+        "Answer 403 where the client did not use https, by the server or by the "
+        "``X-Forwarded-Proto`` of a trusted proxy. Not for the health views.",
+    ),
+    Setting(
+        "hsts",
+        number,
+        0,
+        "seconds",
+        "``max-age`` of the Strict-Transport-Security field of answers over https; 0 "
+        "for none.",
+    ),
 )
 
 #: Options of one backend: ``restproxy.backend.<name>.<option>``.
@@ -811,6 +874,14 @@ class Settings:
     max_streams: int = 0
     secret: str = field(default="", repr=False)
     trusted_proxies: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    http_versions: tuple[str, ...] = ("1.0", "1.1")
+    allow_trace: bool = False
+    max_target_bytes: int = 8192  #: bytes
+    max_header_count: int = 200
+    max_header_bytes: int = 65536  #: bytes
+    require_https: bool = False
+    hsts: int = 0  #: seconds
     #: options given as ``restproxy.backend.<name>.<option>``, by backend, as read
     backend: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     #: lines of ``restproxy.transforms.<name>``, by name; they may hold credentials

@@ -27,6 +27,7 @@ Fields = list[tuple[str, str]]
 HOP_BY_HOP = frozenset(
     {
         "connection",
+        "http2-settings",
         "keep-alive",
         "proxy-authenticate",
         "proxy-authentication-info",
@@ -40,13 +41,16 @@ HOP_BY_HOP = frozenset(
 )
 
 #: Fields of a request that are made anew here, or must not go on: framing, Host,
-#: Expect (answered by the server in front of us), and httpoxy's Proxy.
+#: Expect (answered by the server in front of us), httpoxy's Proxy, and those in which
+#: some frameworks look for another path than the one that was checked here.
 REQUEST_OWN = HOP_BY_HOP | {
     "content-length",
     "expect",
     "host",
-    "http2-settings",
     "proxy",
+    "x-forwarded-uri",
+    "x-original-url",
+    "x-rewrite-url",
 }
 
 #: Fields of an answer that speak of the backend's own connection or address. Server

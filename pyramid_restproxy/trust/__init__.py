@@ -2,8 +2,8 @@
 
 Each module is one way to know, and works alone: ``api_keys``, ``signing`` with its
 ``profiles``, ``sealing``, ``limits``. ``admission`` puts them before views,
-``directives`` gives them keys, ``registry`` holds what an application has. What a
-request is refused with is in ``refusals``.
+``directives`` gives them keys, ``registry`` holds what an application has. ``guard``
+stands before all of them. What a request is refused with is in ``refusals``.
 
 ``config.include('pyramid_restproxy.trust')`` works alone.
 """
@@ -48,6 +48,7 @@ ADMISSION = (
 def includeme(config: Configurator) -> None:
     """Register the directives and the view options."""
     config.include("pyramid_restproxy.forwarding")
+    config.include("pyramid_restproxy.trust.guard")
     before = INGRESS
     for name, deriver in ADMISSION:
         config.add_view_deriver(deriver, name=name, under=before, over="secured_view")

@@ -44,6 +44,7 @@ PARTS = [
     "pyramid_restproxy.forwarding",
     "pyramid_restproxy.operation",
     "pyramid_restproxy.trust",
+    "pyramid_restproxy.trust.guard",
     "pyramid_restproxy.services",
 ]
 

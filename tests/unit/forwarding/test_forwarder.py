@@ -65,15 +65,22 @@ def test_a_body_over_the_limit_is_413(backend):
     assert testapp.post("/api/x", b"yes").status_int == 200
 
 
+CHUNKED = {
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "wsgi.input_terminated": True,
+    "HTTP_TRANSFER_ENCODING": "chunked",
+}
+
+
 def test_a_body_of_unknown_length_is_over_any_limit(backend):
     testapp = app(backend, max_request_body=3)
-    environ = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    environ = CHUNKED
     request = webtest.TestRequest.blank("/api/x", environ, method="POST")
     assert testapp.do_request(request, status=413)
 
 
 def test_a_body_of_unknown_length_goes_up_in_chunks(backend):
-    environ = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    environ = CHUNKED
     request = webtest.TestRequest.blank("/api/x", environ, method="POST")
     request.body_file = __import__("io").BytesIO(b"hello")
     request.environ.pop("CONTENT_LENGTH", None)
