@@ -61,6 +61,7 @@ ROUTE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "transforms": ("transforms", tokens),
     "api_key": ("api_key", key_option),
     "allow_from": ("allow_from", words),
+    "user_token": ("user_token", str),
     "signed": ("signed", boolean),
     "rate_limit": ("rate_limit", str),
     "rate_limit_by": ("rate_limit_by", str),

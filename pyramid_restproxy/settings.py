@@ -485,6 +485,28 @@ SETTINGS = (
         "File with API keys, as ``prest keys`` writes it; read at start-up.",
     ),
     Setting(
+        "token_validator",
+        text,
+        "",
+        "dotted name",
+        "Who recognises user tokens, for the view option ``user_token``: ``(request, "
+        "token)`` gives an identity, or None.",
+    ),
+    Setting(
+        "user_token.field",
+        tokens_or_nothing,
+        "user-token",
+        "name",
+        "Header field that carries a user token.",
+    ),
+    Setting(
+        "user_token.cache_ttl",
+        number,
+        60,
+        "seconds",
+        "How long an answer of the validator is used again, at most; 0 for not at all.",
+    ),
+    Setting(
         "cache.memory",
         size,
         64 * 1024 * 1024,
@@ -869,6 +891,9 @@ class Settings:
     store: str = field(default="", repr=False)  # may hold a password
     api_keys_header: str = "api-key"
     api_keys_file: str = ""
+    token_validator: str = ""
+    user_token_field: str = "user-token"
+    user_token_cache_ttl: int = 60  #: seconds
     cache_memory: int = 64 * 1024 * 1024  #: bytes
     cache_max_body: int = 1024 * 1024  #: bytes
     max_streams: int = 0

@@ -192,8 +192,7 @@ def exchange(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> Response
         request transform answered instead.
     :raises ForwardingFailed: where there is no answer that could go on.
     """
-    if call.backend.options.affinity == "cookie":  # ours, not the backend's
-        drop_cookies(cookie_name(call.backend.name))(call)
+    _keep_own_cookies(call, gateway)
     for transform in policy.request_transforms:
         response = transform(call)
         if response is not None:
@@ -219,6 +218,15 @@ def exchange(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> Response
     except BaseException:
         answer.close()
         raise
+
+
+def _keep_own_cookies(call: ProxyCall, gateway: Gateway) -> None:
+    """Take out the cookies that are ours, not the backend's."""
+    own = gateway.own_cookies
+    if call.backend.options.affinity == "cookie":
+        own |= {cookie_name(call.backend.name)}
+    if own:
+        drop_cookies(*own)(call)
 
 
 def _tell(call: ProxyCall) -> None:

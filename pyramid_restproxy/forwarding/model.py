@@ -234,6 +234,7 @@ class Gateway:
     :ivar without: names of fields (lower case) that never go on.
     :ivar secret: the key of what is signed for ourselves.
     :ivar answers: the store of cached answers, made for the first route that caches.
+    :ivar own_cookies: names of cookies that are ours, and go to no backend.
     :ivar streams: how many event streams there may be at a time in this process.
     :ivar pseudonym: how this gateway names itself in Via.
     """
@@ -242,6 +243,7 @@ class Gateway:
     trusted: TrustedProxies
     without: frozenset[str]
     secret: bytes = field(default=b"", repr=False)
+    own_cookies: frozenset[str] = frozenset()
     streams: Gate = field(default_factory=Gate)
     answers: Any = None
     pseudonym: str = "pyramid_restproxy"

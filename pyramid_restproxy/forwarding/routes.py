@@ -44,8 +44,8 @@ __all__ = ["add_backend", "add_proxy_route", "make_gateway"]
 #: credentials (RFC 9110 section 9.3.8), CONNECT asks for a tunnel.
 NEVER_BY_DEFAULT = ("TRACE", "CONNECT")
 
-#: View options whose credential no browser sends by itself: such requests need no
-#: CSRF token, unless ``require_csrf`` says so.
+#: View options whose credential no browser sends by itself, as with a required
+#: ``user_token``: such requests need no CSRF token, unless ``require_csrf`` says so.
 NOT_AMBIENT = ("api_key", "signed")
 
 #: Order of the check that every route's backend exists: after all directives.
@@ -253,8 +253,9 @@ def add_proxy_route(
     :param identity_headers: names that clients must not send; they are taken out
         before transforms run.
     :param identity: fields that tell the backend who asks: ``{'X-User': 'user'}``, the
-        authenticated user; ``'key'``, the name of the API key; or a callable of the
-        request. Clients must not send them; they are set after all transforms.
+        authenticated user; ``'key'``, the name of the API key; ``'token'``, the user of
+        the user token; or a callable of the request. Clients must not send them; they
+        are set after all transforms.
     :param request_transforms: ``(call) -> None or Response``, in order.
     :param response_transforms: ``(call, answer) -> None``, in order.
     :param rewrite_location: whether Location leads back through the gateway.
@@ -310,7 +311,8 @@ def add_proxy_route(
     )
     intr.relate("routes", name)
     route = {key: options.pop(key) for key in _ROUTE_OPTIONS if key in options}
-    if any(options.get(option) for option in NOT_AMBIENT):
+    token = options.get("user_token") == "required"
+    if token or any(options.get(option) for option in NOT_AMBIENT):
         options.setdefault("require_csrf", False)
     config.add_route(name, pattern, **route)
     config.add_view(
@@ -344,10 +346,16 @@ def _key_name(request: Request) -> str | None:
     return None if key is None else key.name
 
 
+def _token_user(request: Request) -> str | None:
+    identity = getattr(request, "user_token_identity", None)
+    return None if identity is None else identity.user_id
+
+
 #: Where it is known from who asks, by the name that routes use.
 KNOWN_BY: dict[str, Callable[[Request], str | None]] = {
     "user": _user,
     "key": _key_name,
+    "token": _token_user,
 }
 
 

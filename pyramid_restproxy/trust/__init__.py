@@ -25,21 +25,27 @@ from pyramid_restproxy.trust.directives import (
     add_sealing_key,
     add_signing_key,
     add_signing_profile,
+    keep_login_cookie,
     set_api_key_store,
     sign_requests_to,
     use_key_file,
+    use_token_setting,
 )
+from pyramid_restproxy.trust.exposed import exposed_view
 from pyramid_restproxy.trust.limits import rate_limited_view, use_limiter
 from pyramid_restproxy.trust.registry import make_trust
 from pyramid_restproxy.trust.sealed import sealed_params, sealed_view
+from pyramid_restproxy.trust.tokens import set_token_validator, user_token_view
 
 __all__ = ["includeme"]
 
 #: Who is let in, from the outermost: cheap checks first, then what reads the body. All
 #: of them before Pyramid asks for the permission, which may depend on the credential.
 ADMISSION = (
+    ("exposed_methods", exposed_view),
     ("allow_from", allowed_from_view),
     ("api_key", api_key_view),
+    ("user_token", user_token_view),
     ("signed", signed_view),
     ("sealed", sealed_view),
 )
@@ -62,8 +68,15 @@ def includeme(config: Configurator) -> None:
     config.add_directive("add_signing_profile", add_signing_profile)
     config.add_directive("sign_requests_to", sign_requests_to)
     config.add_directive("add_sealing_key", add_sealing_key)
+    config.add_directive("set_token_validator", set_token_validator)
     config.registry.registerUtility(sealed_params, ISealer)
     order = PHASE0_CONFIG + 1
     config.action(("restproxy", "trust"), make_trust, (config,), order=order)
     config.action(("restproxy", "limiter"), use_limiter, (config,), order=order)
+    config.action(
+        ("restproxy", "token setting"), use_token_setting, (config,), order=CHECK_ORDER
+    )
+    config.action(
+        ("restproxy", "login cookie"), keep_login_cookie, (config,), order=CHECK_ORDER
+    )
     config.action(("restproxy", "key file"), use_key_file, (config,), order=CHECK_ORDER)

@@ -20,6 +20,7 @@ from pyramid_restproxy.forwarding.forwarded import TrustedProxies, client_addres
 from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.trust.api_keys import check
 from pyramid_restproxy.trust.canonical import wire_parts
+from pyramid_restproxy.trust.exposed import view_option
 from pyramid_restproxy.trust.refusals import Forbidden
 from pyramid_restproxy.trust.registry import DEFAULT_PROFILE, trust_of
 from pyramid_restproxy.trust.signing import verify
@@ -44,7 +45,7 @@ def api_key_view(view: Any, info: Any) -> Any:
 
     :raises ConfigurationError: where the option is not what it must be.
     """
-    wanted = info.options.get("api_key")
+    wanted = view_option(info, "api_key")
     if not wanted:
         return view
     scopes = _scopes(wanted)

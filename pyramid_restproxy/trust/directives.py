@@ -9,6 +9,7 @@ from typing import Any
 
 from pyramid.config import PHASE1_CONFIG, Configurator
 from pyramid.exceptions import ConfigurationError
+from pyramid.interfaces import ISecurityPolicy
 
 from pyramid_restproxy.forwarding.bodies import LimitedBody
 from pyramid_restproxy.forwarding.fields import Fields
@@ -21,6 +22,7 @@ from pyramid_restproxy.trust.keys import Key, KeyRing
 from pyramid_restproxy.trust.profiles import RequestProfile
 from pyramid_restproxy.trust.registry import make_trust
 from pyramid_restproxy.trust.signing import Profile, sign
+from pyramid_restproxy.trust.tokens import IUserTokens, install_validator
 
 __all__ = [
     "add_api_key",
@@ -103,6 +105,28 @@ def use_key_file(config: Configurator) -> None:
 def _keep_from_backends(config: Configurator, *names: str) -> None:
     gateway = make_gateway(config)
     gateway.without |= {name.lower() for name in names}
+
+
+# -- users -----------------------------------------------------------------------
+
+
+def use_token_setting(config: Configurator) -> None:
+    """Use the validator that the settings name, where no directive did."""
+    settings = settings_of(config.registry)
+    if settings.token_validator and not config.registry.queryUtility(IUserTokens):
+        install_validator(
+            config,
+            settings.token_validator,
+            field=settings.user_token_field,
+            cache_ttl=settings.user_token_cache_ttl,
+        )
+
+
+def keep_login_cookie(config: Configurator) -> None:
+    """Keep the cookie of a login policy from the backends."""
+    policy = config.registry.queryUtility(ISecurityPolicy)
+    names = getattr(policy, "cookie_names", ())
+    make_gateway(config).own_cookies |= frozenset(names)
 
 
 # -- signatures --------------------------------------------------------------------

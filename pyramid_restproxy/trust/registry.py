@@ -13,7 +13,7 @@ from pyramid_restproxy.trust.api_keys import KeyStore, MemoryKeyStore
 from pyramid_restproxy.trust.keys import Key, KeyRing
 from pyramid_restproxy.trust.profiles import RequestProfile
 from pyramid_restproxy.trust.signing import NonceStore, Profile
-from pyramid_restproxy.trust.store import Store, StoreNonces, make_store
+from pyramid_restproxy.trust.store import Store, StoreNonces, store_of
 
 __all__ = ["ITrust", "Trust", "make_trust", "trust_of"]
 
@@ -68,7 +68,7 @@ def make_trust(config: Configurator) -> Trust:
     trust = config.registry.queryUtility(ITrust)
     if trust is None:
         settings = settings_of(config.registry)
-        store = make_store(settings.store)
+        store = store_of(config.registry)
         trust = Trust(settings.api_keys_header, store, StoreNonces(store))
         config.registry.registerUtility(trust, ITrust)
     return trust

@@ -89,6 +89,10 @@ def make_app(urls: list[str], setup: dict[str, Any]):
         elif key == "api_keys":
             route["api_key"] = True
             directives += [("add_api_key", each, hash_key(each)) for each in value]
+        elif key == "public":
+            route["user_token"] = "dropped" if value else "required"
+        elif key == "token_validator":
+            route["user_token"] = "required"
         elif key == "hmac":
             route["signed"] = True
             directives.append(("add_signing_key", "k", value.encode()))
@@ -103,6 +107,8 @@ def make_app(urls: list[str], setup: dict[str, Any]):
     with Configurator(settings=settings) as config:
         config.include("pyramid_restproxy")
         config.add_backend("api", urls, **backend)
+        if "user_token" in route:
+            config.set_token_validator(nobody)
         for name, *arguments in directives:
             getattr(config, name)(*arguments)
         if "require_csrf" in setup.get("pyramid", ""):
@@ -134,6 +140,11 @@ def retrying_tween_factory(handler, registry):
         raise RetryableException
 
     return retrying_tween
+
+
+def nobody(request, token):
+    """Recognise no token."""
+    return None
 
 
 def raising(call, answer):

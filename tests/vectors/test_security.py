@@ -62,13 +62,6 @@ class OnServers:
     """A row of what each server does: ``functional/test_servers.py``, SECURITY.rst."""
 
 
-@dataclass(frozen=True)
-class NotYet:
-    """A part that is not built."""
-
-    part: str
-
-
 def get(target: str = "/x", *fields: str, method: str = "GET", body: str = "") -> bytes:
     lines = [f"{method} {target} HTTP/1.1", *fields]
     if not any(each.lower().startswith("host:") for each in fields):
@@ -125,6 +118,9 @@ CACHE = "unit/forwarding/cache/test_shared.py::"
 GUARD = "unit/trust/test_guard.py::"
 SIGNING = "unit/trust/test_signing.py::"
 SEALING = "unit/trust/test_sealing.py::"
+LOGIN = "unit/trust/test_login.py::"
+SESSIONS = "unit/trust/test_sessions.py::"
+JWT = "unit/trust/test_jwt.py::"
 HERE = "vectors/test_security.py::"
 
 ONE_HOP = (
@@ -144,7 +140,7 @@ REJECT = {"override.on_invalid": "reject"}
 OURS = {"allowed_hosts": "a *.example.com"}
 
 #: All of them, once.
-TABLE: list[tuple[str, list[Try | Elsewhere | OnServers | NotYet]]] = [
+TABLE: list[tuple[str, list[Try | Elsewhere | OnServers]]] = [
     # -- framing: where a body ends
     ("FRAMING-01", [ON_SERVERS, elsewhere(GUARD + "test_both_framings_are_refused")]),
     ("FRAMING-03", [ON_SERVERS, elsewhere(GUARD + "test_other_codings_are_refused")]),
@@ -328,11 +324,7 @@ TABLE: list[tuple[str, list[Try | Elsewhere | OnServers | NotYet]]] = [
                 answer=Answer(
                     headers=[tuple(each.split(": ")) for each in ONE_HOP], body=b"ok"
                 ),
-                # RFC 7540 section 3.2.1: HTTP2-Settings is of requests only
-                told=lambda reply: (
-                    {*ONE_HOP_NAMES} & {n for n, _ in reply.headers}
-                    <= {"HTTP2-Settings"}
-                ),
+                told=lambda reply: not {*ONE_HOP_NAMES} & {n for n, _ in reply.headers},
             ),
             elsewhere(GATEWAY + "test_fields.py::test_hop_by_hop_never_crosses"),
         ],
@@ -503,12 +495,63 @@ TABLE: list[tuple[str, list[Try | Elsewhere | OnServers | NotYet]]] = [
             )
         ],
     ),
-    ("AUTH-07", [NotYet("login")]),
-    ("AUTH-08", [NotYet("sessions")]),
-    ("AUTH-09", [NotYet("login")]),
-    ("AUTH-10", [NotYet("login")]),
-    ("AUTH-11", [NotYet("JSON Web Tokens")]),
-    ("AUTH-12", [NotYet("JSON Web Tokens")]),
+    (
+        "AUTH-07",
+        [
+            elsewhere(
+                LOGIN + "test_an_id_that_was_chosen_by_somebody_else",
+                LOGIN + "test_the_id_changes_at_each_login_and_the_old_one_ends",
+                LOGIN + "test_the_cookie_over_https",
+            )
+        ],
+    ),
+    (
+        "AUTH-08",
+        [
+            elsewhere(
+                LOGIN + "test_a_cookie_that_is_not_ours",
+                SESSIONS + "test_what_somebody_else_put_there",
+            )
+        ],
+    ),
+    (
+        "AUTH-09",
+        [
+            elsewhere(
+                LOGIN + "test_an_account_is_not_tried_too_often",
+                LOGIN + "test_whose_attempts_are_counted",
+            )
+        ],
+    ),
+    (
+        "AUTH-10",
+        [
+            elsewhere(
+                LOGIN + "test_where_to_go_afterwards",
+                LOGIN + "test_nowhere_else",
+            )
+        ],
+    ),
+    (
+        "AUTH-11",
+        [
+            elsewhere(
+                JWT + "test_no_algorithm",
+                JWT + "test_a_public_key_as_a_shared_secret",
+                JWT + "test_a_critical_header",
+                JWT + "test_claims_that_are_not_good",
+                JWT + "test_a_key_id_is_only_compared",
+            )
+        ],
+    ),
+    (
+        "AUTH-12",
+        [
+            elsewhere(
+                JWT + "test_an_encrypted_token",
+            )
+        ],
+    ),
     # -- signed requests and sealed parameters
     (
         "HMAC-01",
@@ -982,9 +1025,3 @@ def test_what_depends_on_the_server_is_run_on_servers():
     claimed = {vector for vector, hows in TABLE if ON_SERVERS in hows}
     known = {vector for vector, _ in TABLE}
     assert claimed == {row.vector for row in ROWS} & known
-
-
-def test_what_is_not_there_yet():
-    """The parts that are not built; to be taken out of here with each."""
-    missing = {vector: how.part for vector, (how, *_) in TABLE if type(how) is NotYet}
-    assert set(missing.values()) <= {"login", "sessions", "JSON Web Tokens"}

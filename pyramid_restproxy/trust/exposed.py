@@ -1,0 +1,96 @@
+"""`expose_service`: a view as a service of the gateway, said in one line beside it.
+
+The decorator only notes on the view what its options are; whoever derives views reads
+them with :func:`view_option`. So it stands above or below ``view_config``, and an
+option that is given to ``add_view`` itself comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pyramid.request import Request
+from pyramid.response import Response
+
+from pyramid_restproxy.exceptions import MethodNotAllowed
+from pyramid_restproxy.routing.methods import allow_order, method_tokens
+
+__all__ = ["expose_service", "exposed_view", "needs_csrf", "view_option"]
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+#: Attribute of a view: its options.
+_MARK = "__restproxy_exposed__"
+
+
+def expose_service(
+    methods: str | Sequence[str], public: bool = False, *, strict: bool = False
+) -> Callable[[_View], _View]:
+    """Make a view a service, for clients with an API key.
+
+    Other methods are 405, no key is 401 and an unknown one 403. A private service wants
+    a user token too, without one it is 401 (400 where ``restproxy.errors`` is
+    ``envelope``).
+
+    :param methods: a method or several; with GET there is HEAD.
+    :param public: whether it has nothing to do with users: a token that comes all the
+        same is dropped.
+    :param strict: whether a public service refuses it, with 400.
+    :returns: a decorator of views.
+    :raises ConfigurationError: for what is no method.
+    """
+    token = ("refused" if strict else "dropped") if public else "required"
+    options = {
+        "exposed_methods": method_tokens(methods, "expose_service"),
+        "api_key": True,
+        "user_token": token,
+    }
+
+    def mark(view: _View) -> _View:
+        setattr(view, _MARK, options)
+        return view
+
+    return mark
+
+
+def view_option(info: Any, name: str) -> Any:
+    """Return an option of a view: as it was registered, else what its decorator says.
+
+    :param info: what Pyramid gives to view derivers.
+    :returns: None where neither says anything.
+    """
+    given = info.options.get(name)
+    return _marks(info).get(name) if given is None else given
+
+
+def _marks(info: Any) -> Mapping[str, Any]:
+    view, attribute = info.original_view, info.options.get("attr")
+    if attribute:
+        view = getattr(view, attribute, view)
+    found: Mapping[str, Any] = getattr(view, _MARK, {})
+    return found
+
+
+def exposed_view(view: Any, info: Any) -> Any:
+    """Derive a view that answers the methods of :func:`expose_service` only."""
+    methods = view_option(info, "exposed_methods")
+    if methods is None:
+        return view
+
+    def with_method(context: Any, request: Request) -> Response:
+        if request.method not in methods:
+            raise MethodNotAllowed(allow_order(methods))
+        return view(context, request)
+
+    return with_method
+
+
+def needs_csrf(request: Request) -> bool:
+    """Say whether a request may be forged by another site.
+
+    Not one that was let in by a credential that no browser sends by itself. For
+    ``config.set_default_csrf_options(require_csrf=True, callback=needs_csrf)``.
+    """
+    names = ("api_key", "signed", "user_token_identity")
+    return all(getattr(request, name, None) is None for name in names)

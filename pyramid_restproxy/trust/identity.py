@@ -1,0 +1,150 @@
+"""Who somebody is, and how a backend says so. Pure.
+
+What a backend answers to a token or a login is an object with ``user`` and, where
+there is something to say, the others::
+
+    {
+        "user": "ann",                        text or a whole number
+        "permissions": ["posts.read"],
+        "claims": {"team": "red"},            anything that is JSON
+        "expires": 1790000000,                seconds since the epoch, or RFC 3339 text
+        "token": "..."                        the token to use from now on
+    }
+
+The older form is read too: ``user-token`` and ``expiration-date`` beside
+``response``, which holds the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+__all__ = ["Identity", "identity_of", "is_time", "is_token", "seconds_of"]
+
+#: A longer token (characters) is none.
+MAX_TOKEN = 8192
+
+#: What a field can carry as it is (RFC 9110 section 5.5): no spaces, nothing invisible.
+_TOKEN = re.compile(rf"[\x21-\x7e]{{1,{MAX_TOKEN}}}")
+
+#: The end of the time that is taken for a time: the year 33658.
+_END = 1e12
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Somebody who was recognised.
+
+    :ivar user_id: who.
+    :ivar permissions: what this user may do, by the words of the backend.
+    :ivar claims: what else is known; not shown.
+    :ivar expires: seconds since the epoch from which on it is not good; None for no
+        end.
+    :ivar token: the token to use from now on; None where there is no new one. Not
+        shown.
+    """
+
+    user_id: str
+    permissions: tuple[str, ...] = ()
+    claims: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    expires: float | None = None
+    token: str | None = field(default=None, repr=False)
+
+    def is_valid(self, now: float) -> bool:
+        """Say whether it is good now (seconds since the epoch)."""
+        return self.expires is None or now < self.expires
+
+    def stored(self) -> dict[str, Any]:
+        """Return it as JSON values, which :func:`identity_of` reads."""
+        return {
+            "user": self.user_id,
+            "permissions": list(self.permissions),
+            "claims": dict(self.claims),
+            "expires": self.expires,
+            "token": self.token,
+        }
+
+
+def identity_of(data: Any) -> Identity:
+    """Read what a backend says of a user.
+
+    :param data: see the module.
+    :raises ValueError: where it is something else; what it is, is not repeated.
+    """
+    if not isinstance(data, Mapping):
+        raise ValueError("an identity is an object")
+    inner = data.get("response")
+    found = {**inner, **data} if isinstance(inner, Mapping) else data
+    return Identity(
+        user_id=_user(found.get("user")),
+        permissions=_permissions(found.get("permissions")),
+        claims=_claims(found.get("claims")),
+        expires=seconds_of(found.get("expires", found.get("expiration-date"))),
+        token=_token(found.get("token", found.get("user-token"))),
+    )
+
+
+def is_token(value: Any) -> bool:
+    """Say whether something can be a token: visible ASCII, up to 8192 characters."""
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+
+
+def seconds_of(value: Any) -> float | None:
+    """Read a time.
+
+    :param value: seconds since the epoch, text of RFC 3339 (UTC where it has no
+        offset), or None.
+    :raises ValueError: where it is none of them.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        found = datetime.fromisoformat(re.sub(r"[Zz]\Z", "+00:00", value))
+        return (
+            found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+        ).timestamp()
+    if is_time(value):
+        return float(value)
+    raise ValueError("a time is seconds since the epoch, or text of RFC 3339")
+
+
+def is_time(value: Any) -> bool:
+    """Say whether it is a number of seconds since the epoch; NaN is none."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and 0 <= value < _END
+
+
+def _user(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value:
+        raise ValueError("user is text or a whole number")
+    return value
+
+
+def _permissions(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, (list, tuple)) or not all(
+        isinstance(each, str) for each in value
+    ):
+        raise ValueError("permissions is a list of text")
+    return tuple(value)
+
+
+def _claims(value: Any) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ValueError("claims is an object")
+    return value
+
+
+def _token(value: Any) -> str | None:
+    if value is not None and not is_token(value):
+        raise ValueError("token is visible ASCII text of up to 8192 characters")
+    return value

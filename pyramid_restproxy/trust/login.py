@@ -1,0 +1,333 @@
+"""Logging in at a backend: a security policy whose users are in the shared store.
+
+The backend's login service says who somebody is (see ``identity``). The identity stays
+in the store; the browser gets a cookie of its own with a random id, not a place in the
+application's session: sessions that live in a cookie cannot be ended by us, and their
+ids cannot be changed. Each login and logout changes the id, and the CSRF token.
+
+The cookie is HttpOnly, SameSite=Lax, for all paths and this host only; over https it
+is Secure, and its name begins with ``__Host-`` so that no other host can set it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from limits import RateLimitItem, parse_many
+from pyramid.authorization import ACLHelper, Authenticated, Everyone
+from pyramid.csrf import (
+    LegacySessionCSRFStoragePolicy,
+    SessionCSRFStoragePolicy,
+    new_csrf_token,
+)
+from pyramid.exceptions import ConfigurationError
+from pyramid.interfaces import ICSRFStoragePolicy, ISecurityPolicy, ISessionFactory
+from pyramid.location import lineage
+from pyramid.registry import Registry
+from pyramid.request import Request, RequestLocalCache
+from pyramid.response import Response
+from pyramid.security import Allowed, Denied, PermitsResult
+from zope.interface import implementer
+
+from pyramid_restproxy.trust.identity import Identity
+from pyramid_restproxy.trust.limits import IRateLimiter, RateLimited, limit_fields
+from pyramid_restproxy.trust.login_cookie import LoginCookie
+from pyramid_restproxy.trust.sessions import LoginSession, LoginSessions
+from pyramid_restproxy.trust.store import Store, store_of
+from pyramid_restproxy.trust.stored import hashed
+from pyramid_restproxy.trust.validators import IdentityUnavailable, read_answer
+
+__all__ = ["BackendLoginPolicy", "local_path", "login", "logout", "policy_of"]
+
+log = logging.getLogger(__name__)
+
+#: The name of the cookie; ``__Host-`` comes before it over https.
+COOKIE = "restproxy_login"
+#: Seconds without a request after which somebody is logged out.
+IDLE = 30 * 60.0
+#: Seconds after which everybody is.
+LIFETIME = 12 * 3600.0
+#: How often somebody may try to log in as one user.
+ATTEMPTS = "10/15 minutes"
+
+#: Where CSRF tokens are in the session.
+_IN_SESSION = (LegacySessionCSRFStoragePolicy, SessionCSRFStoragePolicy)
+
+Headers = list[tuple[str, str]]
+
+
+@implementer(ISecurityPolicy)
+class BackendLoginPolicy:
+    """A security policy for users of a backend.
+
+    :param backend: the name of the backend.
+    :param path: its login service: it is sent the credentials as a JSON object by POST;
+        a 2xx says who it is, 400, 401, 403 and 422 that they are not good.
+    :param account: the credential that names the user.
+    :param attempts: how often an account may be tried, e.g. ``10/15 minutes``; empty
+        for no limit.
+    :param cookie: the name of the cookie.
+    :param secure: whether the cookie is for https only; as the request is where None.
+    :param idle: seconds without a request after which a login ends.
+    :param lifetime: seconds after which each login ends.
+    :param store: where identities are; the application's store where it is None.
+    :param clock: seconds since the epoch.
+    :raises ConfigurationError: where `attempts` is not a limit.
+    """
+
+    def __init__(
+        self,
+        backend: str,
+        path: str = "/login",
+        *,
+        account: str = "username",
+        attempts: str = ATTEMPTS,
+        cookie: str = COOKIE,
+        secure: bool | None = None,
+        idle: float = IDLE,
+        lifetime: float = LIFETIME,
+        store: Store | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._backend = backend
+        self._path = path
+        self._account = account
+        self._attempts = _limits(attempts)
+        self._cookie = LoginCookie(cookie, secure)
+        self._idle = idle
+        self._lifetime = lifetime
+        self._store = store
+        self._clock = clock
+        self._found = RequestLocalCache(self._find)
+        self._acl = ACLHelper()
+
+    @property
+    def cookie_names(self) -> tuple[str, str]:
+        """The names that the cookie may have; no backend needs to see it."""
+        return self._cookie.names
+
+    # -- a security policy -----------------------------------------------------------
+
+    def identity(self, request: Request) -> Identity | None:
+        """Return who is logged in.
+
+        :raises StoreUnavailable: where that cannot be said.
+        """
+        session = self._session(request)
+        return None if session is None else session.identity
+
+    def authenticated_userid(self, request: Request) -> str | None:
+        """Return the id of who is logged in."""
+        identity = self.identity(request)
+        return None if identity is None else identity.user_id
+
+    def permits(self, request: Request, context: Any, permission: str) -> PermitsResult:
+        """Say whether the user may do something.
+
+        Where the context or one above it has an ACL, it decides; its principals are
+        ``Everyone``, ``Authenticated``, ``user:<id>`` and ``permission:<word>``. Else
+        the user must have the permission by name.
+        """
+        identity = self.identity(request)
+        if any(hasattr(place, "__acl__") for place in lineage(context)):
+            return self._acl.permits(context, _principals(identity), permission)
+        if identity is not None and permission in identity.permissions:
+            return Allowed("the user has the permission %r", permission)
+        return Denied("the user does not have the permission %r", permission)
+
+    def remember(self, request: Request, userid: str, **known: Any) -> Headers:
+        """Log somebody in who is known already.
+
+        :param known: ``permissions``, ``claims``, ``expires``, ``token``, see
+            :class:`~pyramid_restproxy.trust.identity.Identity`.
+        :returns: fields for the response.
+        :raises StoreUnavailable: where the store cannot be asked.
+        """
+        return self._begin(request, Identity(userid, **known))
+
+    def forget(self, request: Request, **options: Any) -> Headers:
+        """Log the user out, everywhere this login is used.
+
+        :returns: fields for the response.
+        :raises StoreUnavailable: where that cannot be done.
+        """
+        self._end(request)
+        self._found.set(request, None)
+        _renew_csrf_token(request)
+        return [self._cookie.set(request, "", max_age=0)]
+
+    # -- logging in ------------------------------------------------------------------
+
+    def login(self, request: Request, **credentials: Any) -> Identity | None:
+        """Log somebody in at the backend; the cookie goes out with the response.
+
+        :param credentials: sent to the backend as they are.
+        :returns: who it is, None where the credentials are not good.
+        :raises TypeError: where the credential that names the user is not there.
+        :raises RateLimited: where the account was tried too often.
+        :raises IdentityUnavailable: where the backend does not say.
+        :raises StoreUnavailable: where the store cannot be asked.
+        """
+        self._count(request, credentials)
+        sent = request.backend(self._backend).post(self._path, json_data=credentials)
+        if sent.status == 429:
+            raise _too_often(sent.headers.get("Retry-After") or "60")
+        identity = read_answer(sent)
+        if identity is None or not identity.is_valid(self._clock()):
+            return None
+        _send(request, self._begin(request, identity))
+        return identity
+
+    def logout(self, request: Request) -> None:
+        """Log the user out; the cookie is taken back with the response.
+
+        :raises StoreUnavailable: where that cannot be done.
+        """
+        _send(request, self.forget(request))
+
+    def renew(self, request: Request, token: str, expires: float | None = None) -> bool:
+        """Put the new token of a backend's answer in the place of the old one.
+
+        :param expires: until when the identity is good now, seconds since the epoch;
+            None for as before.
+        :returns: whether anybody is logged in.
+        :raises StoreUnavailable: where the store cannot be asked.
+        """
+        session = self._session(request)
+        if session is None:
+            return False
+        known = session.identity
+        until = known.expires if expires is None else expires
+        identity = replace(known, token=token, expires=until)
+        changed = self._sessions(request).update(session, identity)
+        self._found.set(request, changed)
+        return changed is not None
+
+    def _count(self, request: Request, credentials: dict[str, Any]) -> None:
+        if not self._attempts:
+            return
+        if self._account not in credentials:  # or all users would share one count
+            raise TypeError(
+                f"login() needs {self._account}=, see account= and attempts="
+            )
+        account = str(credentials[self._account]).casefold()
+        limiter = request.registry.getUtility(IRateLimiter)
+        found = limiter.take(self._attempts, hashed("login", account))
+        if not found.allowed:
+            raise _too_often(str(found.reset), limit_fields(found))
+
+    # -- sessions --------------------------------------------------------------------
+
+    def _sessions(self, request: Request) -> LoginSessions:
+        store = self._store  # an empty one is false
+        if store is None:
+            store = store_of(request.registry)
+        return LoginSessions(store, self._idle, self._lifetime, self._clock)
+
+    def _session(self, request: Request) -> LoginSession | None:
+        found: LoginSession | None = self._found.get_or_create(request)
+        return found
+
+    def _find(self, request: Request) -> LoginSession | None:
+        session_id = self._cookie.read(request)
+        return self._sessions(request).find(session_id) if session_id else None
+
+    def _begin(self, request: Request, identity: Identity) -> Headers:
+        try:
+            session = self._sessions(request).begin(identity)
+        except (TypeError, ValueError) as error:
+            log.error("an identity cannot be stored: %s", type(error).__name__)
+            raise IdentityUnavailable() from error
+        self._end(request)
+        self._found.set(request, session)
+        _renew_csrf_token(request)
+        return [self._cookie.set(request, session.id)]
+
+    def _end(self, request: Request) -> None:
+        """End the session of the cookie that came, whoever's it is."""
+        session_id = self._cookie.read(request)
+        if session_id:
+            self._sessions(request).end(session_id)
+
+
+def _principals(identity: Identity | None) -> list[str]:
+    if identity is None:
+        return [Everyone]
+    permissions = [f"permission:{each}" for each in identity.permissions]
+    return [Everyone, Authenticated, f"user:{identity.user_id}", *permissions]
+
+
+def _limits(text: str) -> list[RateLimitItem]:
+    try:
+        return parse_many(text) if text else []
+    except ValueError as error:
+        raise ConfigurationError(
+            f"BackendLoginPolicy: attempts={text!r}: expected e.g. {ATTEMPTS!r}"
+        ) from error
+
+
+def _too_often(retry_after: str, fields: Iterable[tuple[str, str]] = ()) -> RateLimited:
+    refused = RateLimited("Too many attempts to log in.")
+    refused.headerlist.append(("Retry-After", retry_after))
+    refused.headerlist.extend(fields)
+    return refused
+
+
+def _renew_csrf_token(request: Request) -> None:
+    """Change the CSRF token, so that one from before is worth nothing."""
+    registry = request.registry
+    in_session = isinstance(registry.queryUtility(ICSRFStoragePolicy), _IN_SESSION)
+    if in_session and registry.queryUtility(ISessionFactory) is None:
+        return  # there is none: it would be in a session, and there are no sessions
+    new_csrf_token(request)
+
+
+def _send(request: Request, headers: Headers) -> None:
+    def add(request: Request, response: Response) -> None:
+        response.headerlist.extend(headers)
+        response.headers["Cache-Control"] = "no-store"
+
+    request.add_response_callback(add)
+
+
+# -- for views -----------------------------------------------------------------------
+
+
+def policy_of(registry: Registry) -> BackendLoginPolicy:
+    """Return the policy of an application.
+
+    :raises LookupError: where it has another.
+    """
+    policy = registry.queryUtility(ISecurityPolicy)
+    if not isinstance(policy, BackendLoginPolicy):
+        raise LookupError("the security policy is not a BackendLoginPolicy")
+    return policy
+
+
+def login(request: Request, **credentials: Any) -> Identity | None:
+    """Log somebody in, see :meth:`BackendLoginPolicy.login`."""
+    return policy_of(request.registry).login(request, **credentials)
+
+
+def logout(request: Request) -> None:
+    """Log the user out, see :meth:`BackendLoginPolicy.logout`."""
+    policy_of(request.registry).logout(request)
+
+
+_LOCAL = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
+
+
+def local_path(value: Any, default: str = "/") -> str:
+    """Return where to go after the login, where that is on this site.
+
+    :param value: what a client says, e.g. the parameter ``next``.
+    :returns: it, where it is a path and nothing that a browser reads as another host;
+        else `default`.
+    """
+    is_local = isinstance(value, str) and _LOCAL.fullmatch(value) is not None
+    return value if is_local else default

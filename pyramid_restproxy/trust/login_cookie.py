@@ -1,0 +1,56 @@
+"""The cookie of who is logged in: what it is called and how it is guarded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyramid.request import Request
+from webob.cookies import make_cookie
+
+__all__ = ["LoginCookie"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoginCookie:
+    """A cookie for all paths and this host only, that no script can read.
+
+    :ivar name: its name; over https ``__Host-`` comes before it, so that no other host
+        can set it (RFC 6265bis section 4.1.3.2).
+    :ivar secure: whether it is for https only; as the request is where None.
+    """
+
+    name: str
+    secure: bool | None = None
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names that it may have, over http and over https."""
+        return self.name, f"__Host-{self.name}"
+
+    def read(self, request: Request) -> str:
+        """Return what a browser sent, which may be anything; empty for nothing."""
+        value: str = request.cookies.get(self.names[self._is_secure(request)], "")
+        return value
+
+    def set(
+        self, request: Request, value: str, max_age: int | None = None
+    ) -> tuple[str, str]:
+        """Make the field that sets it.
+
+        :param max_age: seconds; 0 to take it back, None for as long as the browser
+            runs.
+        """
+        secure = self._is_secure(request)
+        cookie = make_cookie(
+            self.names[secure],
+            value,
+            max_age=max_age,
+            path="/",
+            secure=secure,
+            httponly=True,
+            samesite=b"Lax",
+        )
+        return "Set-Cookie", cookie
+
+    def _is_secure(self, request: Request) -> bool:
+        return request.scheme == "https" if self.secure is None else self.secure

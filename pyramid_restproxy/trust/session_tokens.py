@@ -1,0 +1,96 @@
+"""The backend's token of who is logged in: sent to it, and changed by its answers.
+
+The browser has the cookie of ``login`` and never sees the token. On forwarded routes
+these are transforms; what a view asks with ``request.backend(...)`` goes through
+:func:`unwrap`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pyramid.request import Request
+
+from pyramid_restproxy.forwarding.client import Result
+from pyramid_restproxy.forwarding.model import Answer, ProxyCall
+from pyramid_restproxy.forwarding.transforms import drop_cookies
+from pyramid_restproxy.trust.identity import is_token, seconds_of
+from pyramid_restproxy.trust.login import policy_of
+
+__all__ = ["keep_session_token", "send_session_token", "session_token", "unwrap"]
+
+#: The field that carries the token.
+FIELD = "user-token"
+#: The member or field that says until when it is good.
+EXPIRES = "expiration-date"
+
+
+def session_token(request: Request) -> str | None:
+    """Return the backend's token of who is logged in."""
+    identity = policy_of(request.registry).identity(request)
+    return None if identity is None else identity.token
+
+
+def send_session_token(field: str = FIELD) -> Callable[[ProxyCall], None]:
+    """Make a request transform that sends the token of who is logged in.
+
+    What the client sent in that field goes away, and so does the login's cookie.
+
+    :param field: the field in which the backend wants it.
+    """
+
+    def transform(call: ProxyCall) -> None:
+        policy = policy_of(call.request.registry)
+        drop_cookies(*policy.cookie_names)(call)
+        call.headers.remove(field)
+        token = session_token(call.request)
+        if token is not None:
+            call.headers.set(field, token)
+
+    return transform
+
+
+def keep_session_token(
+    field: str = FIELD, expires: str = EXPIRES
+) -> Callable[[ProxyCall, Answer], None]:
+    """Make a response transform that keeps the new token of an answer.
+
+    Its fields do not go on to the client.
+
+    :param field: the field in which the backend sends it.
+    :param expires: the field that says until when it is good, RFC 3339.
+    """
+
+    def transform(call: ProxyCall, answer: Answer) -> None:
+        found = answer.headers.get(field), answer.headers.get(expires)
+        answer.headers.remove(field)
+        answer.headers.remove(expires)
+        _keep(call.request, *found)
+
+    return transform
+
+
+def unwrap(request: Request, result: Result) -> Any:
+    """Return what an answer is about, and keep the token around it.
+
+    :param result: an answer of the form ``{"user-token": ..., "expiration-date": ...,
+        "response": ...}``.
+    :returns: ``response``; the data as they are where they are of another form.
+    :raises StoreUnavailable: where there is a new token, and the store is away.
+    """
+    data = result.data
+    if not result.ok or not isinstance(data, Mapping) or "response" not in data:
+        return data
+    _keep(request, data.get(FIELD), data.get(EXPIRES))
+    return data["response"]
+
+
+def _keep(request: Request, token: Any, expires: Any) -> None:
+    if not is_token(token):
+        return
+    try:
+        until = seconds_of(expires)
+    except ValueError:
+        until = None
+    policy_of(request.registry).renew(request, token, until)

@@ -1,0 +1,137 @@
+"""Who is logged in: identities in the store, under random ids that only browsers have.
+
+What a session is and when it ends. Cookies and requests are in ``login``.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pyramid_restproxy.trust.identity import Identity, identity_of
+from pyramid_restproxy.trust.refusals import StoreUnavailable
+from pyramid_restproxy.trust.store import Store
+from pyramid_restproxy.trust.stored import hashed
+
+__all__ = ["LoginSession", "LoginSessions"]
+
+#: 256 random bits in base64url.
+_ID = re.compile(r"[A-Za-z0-9_-]{43}")
+
+#: A session that is used is written again after this part of its idle time.
+_TOUCH = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class LoginSession:
+    """Somebody who is logged in.
+
+    :ivar id: what the browser has; never shown, never stored as it is.
+    :ivar identity: who.
+    :ivar created: seconds since the epoch.
+    :ivar seen: when it was last written, seconds since the epoch.
+    """
+
+    id: str = field(repr=False)
+    identity: Identity
+    created: float
+    seen: float
+
+    def stored(self) -> dict[str, Any]:
+        """Return it as JSON values, without the id."""
+        identity = self.identity.stored()
+        return {"identity": identity, "created": self.created, "seen": self.seen}
+
+
+@dataclass(frozen=True, slots=True)
+class LoginSessions:
+    """The sessions of a store.
+
+    How long a session is idle is counted by the store, so that a clock that is set
+    here logs nobody out.
+
+    :ivar store: where they are.
+    :ivar idle: seconds without a request after which one ends.
+    :ivar lifetime: seconds after which each ends.
+    :ivar clock: seconds since the epoch.
+    """
+
+    store: Store
+    idle: float
+    lifetime: float
+    clock: Callable[[], float]
+
+    def begin(self, identity: Identity) -> LoginSession:
+        """Begin a session, under an id that nobody has yet.
+
+        :raises ValueError, TypeError: where the identity cannot be stored.
+        :raises StoreUnavailable: where the store cannot be asked.
+        """
+        now = self.clock()
+        session = LoginSession(secrets.token_urlsafe(32), identity, now, now)
+        self.store.set(_key(session.id), session.stored(), self._left(session))
+        return session
+
+    def find(self, session_id: str) -> LoginSession | None:
+        """Return a session and note that it is used; None where there is none.
+
+        :param session_id: what a browser sent, which may be anything.
+        :raises StoreUnavailable: where the store cannot be asked.
+        """
+        if not _ID.fullmatch(session_id):
+            return None
+        found = self.store.get(_key(session_id))
+        session = None if found is None else _read(session_id, found)
+        if session is None or not session.identity.is_valid(self.clock()):
+            return None
+        return self._touched(session)
+
+    def update(self, session: LoginSession, identity: Identity) -> LoginSession | None:
+        """Put another identity into a session.
+
+        :returns: the session; None where it ended meanwhile, and stays ended.
+        :raises StoreUnavailable: where the store cannot be asked.
+        """
+        changed = replace(session, identity=identity, seen=self.clock())
+        left = self._left(changed)
+        stored = self.store.replace(_key(changed.id), changed.stored(), left)
+        return changed if stored and left > 0 else None
+
+    def end(self, session_id: str) -> None:
+        """End a session, for all processes.
+
+        :raises StoreUnavailable: where that cannot be done.
+        """
+        if _ID.fullmatch(session_id):
+            self.store.delete(_key(session_id))
+
+    def _touched(self, session: LoginSession) -> LoginSession | None:
+        if 0 <= self.clock() - session.seen < self.idle * _TOUCH:
+            return session
+        try:
+            return self.update(session, session.identity)
+        except StoreUnavailable:
+            return session  # it was there a moment ago
+
+    def _left(self, session: LoginSession) -> float:
+        """Return the seconds until it ends, where nobody uses it."""
+        now, expires = self.clock(), session.identity.expires
+        left = min(self.idle, session.created + self.lifetime - now)
+        return left if expires is None else min(left, expires - now)
+
+
+def _key(session_id: str) -> str:
+    return hashed("login", session_id)
+
+
+def _read(session_id: str, found: Any) -> LoginSession | None:
+    """Read what is stored; None where it is not a session."""
+    try:
+        identity = identity_of(found["identity"])
+        created, seen = float(found["created"]), float(found["seen"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return LoginSession(session_id, identity, created, seen)

@@ -1,0 +1,269 @@
+"""User tokens: who is the user, by a token that the client sends in a field.
+
+The view option ``user_token``: ``'required'`` (401 without one, 403 with a bad one),
+``'optional'``, ``'refused'`` (400 with one), ``'dropped'`` (as if there were none). Who
+can tell is a validator: the application's, or one of ``validators`` and ``jwt``. Where
+it cannot be asked nobody passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.exceptions import ConfigurationError
+from pyramid.request import Request
+from pyramid.response import Response
+from zope.interface import Interface
+
+from pyramid_restproxy.forwarding.model import ProxyCall
+from pyramid_restproxy.forwarding.routes import make_gateway
+from pyramid_restproxy.grammar import TOKEN
+from pyramid_restproxy.negotiation import add_vary
+from pyramid_restproxy.settings import settings_of
+from pyramid_restproxy.trust.exposed import view_option
+from pyramid_restproxy.trust.identity import Identity, is_token
+from pyramid_restproxy.trust.refusals import (
+    Forbidden,
+    InvalidToken,
+    Refused,
+    Unauthenticated,
+)
+from pyramid_restproxy.trust.store import Store, store_of
+from pyramid_restproxy.trust.validators import (
+    CACHE_TTL,
+    REFUSED_TTL,
+    CachedValidator,
+    IdentityUnavailable,
+    TokenValidator,
+)
+
+__all__ = [
+    "IUserTokens",
+    "UserTokens",
+    "revoke_user_token",
+    "send_user_token",
+    "set_token_validator",
+    "user_token_view",
+]
+
+#: The field of requests and answers that carries a token.
+FIELD = "user-token"
+#: The challenge of WWW-Authenticate; not a registered scheme, there is none for it.
+CHALLENGE = "UserToken"
+
+_WAYS = ("required", "optional", "refused", "dropped")
+
+
+class IUserTokens(Interface):
+    """The :class:`UserTokens` of an application, in its registry."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserTokens:
+    """How an application reads user tokens.
+
+    :ivar validator: who says whose they are, asked once for many requests.
+    :ivar field: the name of the field in requests and answers.
+    """
+
+    validator: CachedValidator
+    field: str = FIELD
+
+
+def set_token_validator(
+    config: Configurator,
+    validator: str | TokenValidator,
+    *,
+    store: Store | None = None,
+    field: str = FIELD,
+    cache_ttl: float = CACHE_TTL,
+    refused_ttl: float = REFUSED_TTL,
+) -> None:
+    """Say who recognises user tokens, for the view option ``user_token``.
+
+    The field goes to no backend, unless the route has :func:`send_user_token`.
+
+    :param validator: a dotted name or a callable.
+    :param store: where answers are kept; the application's store where it is None.
+    :param field: the field that carries a token.
+    :param cache_ttl: seconds that an answer is used again, at most; 0 for to ask each
+        time.
+    :param refused_ttl: the same for a refusal.
+    :raises ConfigurationError: where an argument is not what it must be.
+
+    Discriminator ``('restproxy', 'token validator')``.
+    """
+    check_validator(config, validator, field)
+    config.action(
+        ("restproxy", "token validator"),
+        install_validator,
+        (config, validator),
+        {
+            "store": store,
+            "field": field,
+            "cache_ttl": cache_ttl,
+            "refused_ttl": refused_ttl,
+        },
+    )
+
+
+def check_validator(config: Configurator, validator: Any, field: Any) -> None:
+    """Refuse what is no validator, or no name of a field.
+
+    :raises ConfigurationError: for these.
+    """
+    if not callable(config.maybe_dotted(validator)):
+        raise ConfigurationError(f"set_token_validator: {validator!r} is not callable")
+    if not isinstance(field, str) or not TOKEN.fullmatch(field):
+        raise ConfigurationError(f"set_token_validator: {field!r} is not a field name")
+
+
+def install_validator(
+    config: Configurator,
+    validator: str | TokenValidator,
+    *,
+    store: Store | None = None,
+    field: str = FIELD,
+    cache_ttl: float = CACHE_TTL,
+    refused_ttl: float = REFUSED_TTL,
+) -> None:
+    """Put a validator into the registry; see :func:`set_token_validator`."""
+    check_validator(config, validator, field)
+    if store is None and cache_ttl > 0:
+        store = store_of(config.registry)
+    found = config.maybe_dotted(validator)
+    cached = CachedValidator(found, store, ttl=cache_ttl, refused_ttl=refused_ttl)
+    config.registry.registerUtility(UserTokens(cached, field), IUserTokens)
+    gateway = make_gateway(config)
+    gateway.without |= {field.lower()}
+
+
+def user_token_view(view: Any, info: Any) -> Any:
+    """Derive a view that knows the user, from ``user_token``.
+
+    Sets ``request.user_token_identity``, None where there is no token.
+
+    :raises ConfigurationError: where the option is not what it must be.
+    """
+    way = view_option(info, "user_token")
+    if way is None:
+        return view
+    if way not in _WAYS:
+        raise ConfigurationError(
+            f"user_token={way!r}: expected one of {', '.join(_WAYS)}"
+        )
+
+    def with_user(context: Any, request: Request) -> Response:
+        request.user_token_identity = admit(request, way)
+        return view(context, request)
+
+    return with_user
+
+
+user_token_view.options = ("user_token",)  # type: ignore[attr-defined]
+
+
+def admit(request: Request, way: str) -> Identity | None:
+    """Say who the user of a request is, as a view wants it.
+
+    :param way: the value of the view option ``user_token``.
+    :raises Unauthenticated, InvalidToken: where there must be a token and is none; the
+        second where errors are envelopes.
+    :raises InvalidToken: where there is one and must not be.
+    :raises Forbidden: where it is not good.
+    :raises IdentityUnavailable: where that cannot be said.
+    """
+    tokens = request.registry.queryUtility(IUserTokens)
+    field = FIELD if tokens is None else tokens.field
+    presented = _presented(request, field)
+    if way == "dropped":
+        request.environ.pop(_key(field), None)
+        return None
+    if way == "refused" and presented:
+        raise InvalidToken("malformed", "This resource does not take a user token.")
+    if way == "refused":
+        return None
+    _vary(request, field)
+    if not presented and way == "required":
+        raise _missing(request)
+    if not presented:
+        return None
+    if tokens is None:
+        raise IdentityUnavailable()
+    identity = tokens.validator(request, presented) if is_token(presented) else None
+    if identity is None:
+        raise Forbidden("unknown-key", "The user token is not valid.")
+    if identity.token is not None:
+        _hand_out(request, field, identity.token)
+    return identity
+
+
+def _key(field: str) -> str:
+    return "HTTP_" + field.upper().replace("-", "_")
+
+
+def _presented(request: Request, field: str) -> str | None:
+    value: str | None = request.environ.get(_key(field))
+    return value
+
+
+def _missing(request: Request) -> Refused:
+    detail = "This resource needs a user token."
+    if settings_of(request.registry).errors == "envelope":
+        return InvalidToken("missing", detail)
+    return Unauthenticated("missing", detail, CHALLENGE)
+
+
+def _vary(request: Request, field: str) -> None:
+    """Tell caches that the answer is this user's; errors as well."""
+
+    def add(request: Request, response: Response) -> None:
+        add_vary(response.headerlist, field)
+
+    request.add_response_callback(add)
+
+
+def _hand_out(request: Request, field: str, token: str) -> None:
+    """Send the new token with the answer, whatever that will be."""
+
+    def add(request: Request, response: Response) -> None:
+        response.headers[field] = token
+        response.headers["Cache-Control"] = "no-store"
+
+    request.add_response_callback(add)
+
+
+def send_user_token(field: str = FIELD) -> Callable[[ProxyCall], None]:
+    """Make a request transform that passes the token on to the backend.
+
+    Only a token that was found good for this request is sent; what the client sent in
+    that field goes away.
+
+    :param field: the field in which the backend wants it.
+    """
+
+    def transform(call: ProxyCall) -> None:
+        call.headers.remove(field)
+        if getattr(call.request, "user_token_identity", None) is None:
+            return
+        tokens: UserTokens = call.request.registry.getUtility(IUserTokens)
+        call.headers.set(field, _presented(call.request, tokens.field) or "")
+
+    return transform
+
+
+def revoke_user_token(request: Request) -> None:
+    """Refuse the token of this request from now on, in all processes.
+
+    For a view that logs out: a token that was taken back at the backend is good here
+    until nobody has it in a cache, unless this is called.
+
+    :raises StoreUnavailable: where that cannot be said to the other processes.
+    """
+    tokens: UserTokens = request.registry.getUtility(IUserTokens)
+    presented = _presented(request, tokens.field)
+    if presented:
+        tokens.validator.revoke(presented)

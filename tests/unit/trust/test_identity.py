@@ -1,0 +1,129 @@
+"""Who somebody is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyramid_restproxy.trust.identity import (
+    Identity,
+    identity_of,
+    is_time,
+    is_token,
+    seconds_of,
+)
+
+ANN = Identity("ann", ("read", "write"), {"team": "red"}, 1_790_000_000.0, "t0ken")
+
+
+def test_what_a_backend_says():
+    data = {
+        "user": "ann",
+        "permissions": ["read", "write"],
+        "claims": {"team": "red"},
+        "expires": 1_790_000_000,
+        "token": "t0ken",
+        "more": "is left alone",
+    }
+    assert identity_of(data) == ANN
+
+
+def test_the_least():
+    assert identity_of({"user": 7}) == Identity("7")
+
+
+def test_the_older_form():
+    data = {
+        "user-token": "t0ken",
+        "expiration-date": "2026-09-21T14:13:20Z",
+        "response": {
+            "user": "ann",
+            "permissions": ["read", "write"],
+            "claims": {"team": "red"},
+        },
+    }
+    assert identity_of(data) == ANN
+
+
+def test_what_is_stored_comes_back():
+    assert identity_of(json.loads(json.dumps(ANN.stored()))) == ANN
+    assert identity_of(Identity("ann").stored()) == Identity("ann")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        "ann",
+        b"ann",
+        {},
+        {"user": ""},
+        {"user": None},
+        {"user": True},
+        {"user": 1.5},
+        {"user": ["ann"]},
+        {"user": "ann", "permissions": "admin"},
+        {"user": "ann", "permissions": [1]},
+        {"user": "ann", "claims": []},
+        {"user": "ann", "expires": "soon"},
+        {"user": "ann", "expires": True},
+        {"user": "ann", "expires": float("nan")},
+        {"user": "ann", "expires": float("inf")},
+        {"user": "ann", "expires": -1},
+        {"user": "ann", "expires": 10**400},
+        {"user": "ann", "token": ""},
+        {"user": "ann", "token": 7},
+        {"user": "ann", "token": "a b"},
+        {"user": "ann", "token": "a\r\nSet-Cookie: x=y"},
+        {"user": "ann", "token": "x" * 8193},
+    ],
+)
+def test_what_is_no_identity(data):
+    with pytest.raises(ValueError):
+        identity_of(data)
+
+
+@given(st.recursive(st.none() | st.text() | st.integers() | st.floats(), st.lists))
+def test_nothing_else_happens(value):
+    for name in ("user", "permissions", "claims", "expires", "token"):
+        try:
+            identity_of({"user": "ann", name: value})
+        except ValueError:
+            pass
+
+
+def test_secrets_are_not_shown():
+    assert "t0ken" not in repr(ANN) and "red" not in repr(ANN)
+    assert "ann" in repr(ANN)
+    assert hash(ANN)
+
+
+def test_until_when():
+    assert ANN.is_valid(1_789_999_999)
+    assert not ANN.is_valid(1_790_000_000)
+    assert Identity("ann").is_valid(9e9)
+
+
+@pytest.mark.parametrize(
+    "value, seconds",
+    [
+        (None, None),
+        (0, 0.0),
+        (1.5, 1.5),
+        ("1970-01-01T00:01:00Z", 60.0),
+        ("1970-01-01T00:01:00z", 60.0),
+        ("1970-01-01T01:01:00+01:00", 60.0),
+        ("1970-01-01 00:01:00", 60.0),
+    ],
+)
+def test_times(value, seconds):
+    assert seconds_of(value) == seconds
+
+
+def test_what_is_a_time_and_a_token():
+    assert is_time(1) and not is_time("1") and not is_time(False)
+    assert is_token("a.b-c_d=") and not is_token(None) and not is_token("a\x00")

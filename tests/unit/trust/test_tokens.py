@@ -1,0 +1,360 @@
+"""Views that know the user."""
+
+from __future__ import annotations
+
+import pytest
+import webtest
+from pyramid.config import Configurator
+from pyramid.exceptions import ConfigurationError, ConfigurationExecutionError
+from pyramid.httpexceptions import HTTPNotFound
+from pyramid.response import Response
+from pyramid.viewderivers import INGRESS
+
+from pyramid_restproxy.testing import Answer, FakeBackend
+from pyramid_restproxy.trust.admission import api_key_view
+from pyramid_restproxy.trust.api_keys import new_key
+from pyramid_restproxy.trust.exposed import expose_service, exposed_view
+from pyramid_restproxy.trust.identity import Identity
+from pyramid_restproxy.trust.memory_store import MemoryStore
+from pyramid_restproxy.trust.store import store_of
+from pyramid_restproxy.trust.tokens import (
+    IUserTokens,
+    revoke_user_token,
+    send_user_token,
+    set_token_validator,
+    user_token_view,
+)
+
+USERS = {
+    "ann": Identity("ann", ("read",)),
+    "old": Identity("ann", token="new"),
+}
+
+
+def validator(request, token):
+    if token == "away":
+        raise OSError("away")
+    return USERS.get(token)
+
+
+def configured(config):
+    config.include("pyramid_restproxy")
+    config.add_view_deriver(exposed_view, "exposed", under=INGRESS, over="secured_view")
+    config.add_view_deriver(
+        user_token_view, "user_token", under="exposed", over="secured_view"
+    )
+
+
+def app(view=None, settings=None, prepare=set_token_validator, **options):
+    def own(request):
+        user = getattr(request, "user_token_identity", "nothing")
+        return Response(getattr(user, "user_id", str(user)))
+
+    with Configurator(settings=settings or {}) as config:
+        configured(config)
+        if prepare is set_token_validator:
+            set_token_validator(config, validator)
+        elif prepare:
+            prepare(config)
+        config.add_route("r", "/r")
+        config.add_view(view or own, route_name="r", **options)
+        return webtest.TestApp(config.make_wsgi_app())
+
+
+def get(client, token=None, status=200):
+    headers = {} if token is None else {"user-token": token}
+    return client.get("/r", headers=headers, status=status)
+
+
+# -- the option ----------------------------------------------------------------------
+
+
+def test_a_token_is_required():
+    client = app(user_token="required")
+    assert get(client, "ann").text == "ann"
+    missing = get(client, None, 401)
+    assert missing.headers["WWW-Authenticate"] == "UserToken"
+    get(client, "", 401)
+    refused = get(client, "bad", 403)
+    assert "bad" not in refused.json["detail"]
+    away = get(client, "away", 503)
+    assert away.headers["Retry-After"] == "1"
+
+
+def test_a_token_is_optional():
+    client = app(user_token="optional")
+    assert get(client, "ann").text == "ann"
+    assert get(client).text == "None"
+    get(client, "bad", 403)
+    get(client, "away", 503)
+
+
+def test_a_token_is_refused():
+    client = app(user_token="refused")
+    assert get(client).text == "None"
+    get(client, "ann", 400)
+
+
+def test_a_token_is_dropped():
+    def view(request):
+        return Response(str("user-token" in request.headers))
+
+    assert get(app(view, user_token="dropped"), "ann").text == "False"
+
+
+def test_views_without_the_option():
+    assert get(app(), "bad").text == "nothing"
+
+
+@pytest.mark.parametrize(
+    "token", ["a b", "ä".encode().decode("latin-1"), "x" * 8193, "a\tb"]
+)
+def test_what_can_be_no_token_is_not_looked_up(token):
+    def never(request, token):
+        raise AssertionError("asked")
+
+    def prepare(config):
+        set_token_validator(config, never)
+
+    get(app(prepare=prepare, user_token="required"), token, 403)
+
+
+def test_the_older_error_format_says_400():
+    client = app(settings={"restproxy.errors": "envelope"}, user_token="required")
+    missing = get(client, None, 400)
+    assert missing.json["error"]["code"] == 400
+    get(client, "bad", 403)
+
+
+def test_where_nobody_can_tell():
+    client = app(prepare=None, user_token="required")
+    get(client, "ann", 503)
+    get(client, None, 401)
+    client = app(prepare=None, user_token="dropped")
+    assert get(client, "ann").text == "None"
+
+
+def test_another_option():
+    with pytest.raises(ConfigurationExecutionError, match="user_token='yes'"):
+        app(user_token="yes")
+
+
+def test_nothing_stays_from_one_request_to_the_next():
+    client = app(user_token="optional")
+    assert [get(client, token).text for token in ("ann", None, "ann", None)] == [
+        "ann",
+        "None",
+        "ann",
+        "None",
+    ]
+
+
+def test_caches_are_told_that_users_differ():
+    def view(request):
+        raise HTTPNotFound()
+
+    assert "user-token" in get(app(user_token="optional")).headers["Vary"]
+    assert "user-token" in get(app(user_token="required"), None, 401).headers["Vary"]
+    found = get(app(view, user_token="required"), "ann", 404)
+    assert "user-token" in found.headers["Vary"]
+    assert "Vary" not in get(app(user_token="dropped")).headers
+
+
+# -- the new token -------------------------------------------------------------------
+
+
+def test_a_new_token_goes_out():
+    client = app(user_token="required")
+    answer = get(client, "old")
+    assert answer.headers["user-token"] == "new"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "user-token" not in get(client, "ann").headers
+
+
+def test_a_new_token_goes_out_with_an_error_too():
+    def view(request):
+        raise HTTPNotFound()
+
+    answer = get(app(view, user_token="required"), "old", 404)
+    assert answer.headers["user-token"] == "new"
+
+
+# -- the directive -------------------------------------------------------------------
+
+
+def test_a_dotted_name_and_another_field():
+    def prepare(config):
+        set_token_validator(config, f"{__name__}.validator", field="X-Session")
+
+    client = app(prepare=prepare, user_token="required")
+    assert client.get("/r", headers={"X-Session": "ann"}).text == "ann"
+    rotated = client.get("/r", headers={"X-Session": "old"})
+    assert rotated.headers["X-Session"] == "new"
+    get(client, "ann", 401)
+
+
+@pytest.mark.parametrize(
+    "wrong, options",
+    [
+        (7, {}),
+        (None, {}),
+        (validator, {"field": "a b"}),
+        (validator, {"field": ""}),
+        (validator, {"field": None}),
+    ],
+)
+def test_what_is_no_validator_or_field(wrong, options):
+    with pytest.raises(ConfigurationError, match="set_token_validator"):
+        set_token_validator(Configurator(), wrong, **options)
+
+
+def test_where_answers_are_kept():
+    own = MemoryStore()
+    asked = []
+
+    def counted(request, token):
+        asked.append(token)
+        return USERS["ann"]
+
+    def kept(**options):
+        def prepare(config):
+            set_token_validator(config, counted, **options)
+
+        asked.clear()
+        client = app(prepare=prepare, user_token="required")
+        get(client, "t"), get(client, "t")
+        return client.app.registry
+
+    assert len(store_of(kept())) == 1 and asked == ["t"]
+    kept(store=own)
+    assert len(own) == 1 and asked == ["t"]
+    kept(cache_ttl=0)
+    assert asked == ["t", "t"]
+
+
+# -- backends ------------------------------------------------------------------------
+
+
+def gateway(url, **options):
+    with Configurator() as config:
+        configured(config)
+        set_token_validator(config, validator)
+        config.add_backend("b", url)
+        config.add_proxy_route("r", "/r*tail", "b", **options)
+        return webtest.TestApp(config.make_wsgi_app(), lint=False)
+
+
+@pytest.mark.parametrize("way", ["required", "optional", "dropped", None])
+def test_no_backend_sees_the_token(way):
+    options = {} if way is None else {"user_token": way}
+    with FakeBackend(Answer(200, body=b"ok")) as backend:
+        assert get(gateway(backend.url, **options), "ann").text == "ok"
+        (seen,) = backend.requests
+    assert seen.header("user-token") is None
+
+
+def test_unless_the_route_says_so():
+    with FakeBackend(Answer(200, body=b"ok")) as backend:
+        client = gateway(
+            backend.url,
+            user_token="optional",
+            request_transforms=[send_user_token("X-Token")],
+        )
+        get(client, "ann")
+        client.get("/r", headers={"X-Token": "forged"})
+        first, second = backend.requests
+    assert first.header("X-Token") == "ann" and first.header("user-token") is None
+    assert second.header("X-Token") is None
+
+
+def test_a_token_that_was_not_checked_is_not_sent():
+    with FakeBackend(Answer(200, body=b"ok")) as backend:
+        client = gateway(backend.url, request_transforms=[send_user_token()])
+        get(client, "bad")
+        (seen,) = backend.requests
+    assert seen.header("user-token") is None
+
+
+def test_refused_users_do_not_reach_the_backend():
+    with FakeBackend() as backend:
+        client = gateway(backend.url, user_token="required")
+        get(client, "bad", 403)
+        get(client, None, 401)
+        assert backend.requests == []
+
+
+def test_the_token_is_not_in_what_registries_show():
+    client = app(user_token="required")
+    get(client, "old")
+    assert "new" not in repr(client.app.registry.getUtility(IUserTokens))
+
+
+def test_a_token_is_taken_back():
+    def view(request):
+        revoke_user_token(request)
+        return Response("bye")
+
+    client = app(view, user_token="optional")
+    assert get(client).text == "bye"
+    assert get(client, "ann").text == "bye"
+    get(client, "ann", 403)
+
+
+# -- services ------------------------------------------------------------------------
+
+
+def services(key, settings=None):
+    @expose_service(["GET", "POST"])
+    def private(request):
+        return Response(request.user_token_identity.user_id)
+
+    @expose_service("GET", public=True)
+    def public(request):
+        return Response(str(request.user_token_identity))
+
+    @expose_service("GET", public=True, strict=True)
+    def strict(request):
+        return Response("ok")
+
+    with Configurator(settings=settings or {}) as config:
+        configured(config)
+        config.add_view_deriver(
+            exposed_keys, "keys", under="exposed", over="user_token"
+        )
+        set_token_validator(config, validator)
+        config.add_api_key("mobile", key)
+        for name, view in (("private", private), ("public", public), ("s", strict)):
+            config.add_route(name, f"/{name}")
+            config.add_view(view, route_name=name)
+        return webtest.TestApp(config.make_wsgi_app())
+
+
+def exposed_keys(view, info):
+    info.options.setdefault(
+        "api_key",
+        getattr(info.original_view, "__restproxy_exposed__", {}).get("api_key"),
+    )
+    return api_key_view(view, info)
+
+
+def test_services():
+    key, kept = new_key("mobile")
+    client = services(kept)
+    with_key = {"api-key": key}
+    with_both = {"api-key": key, "user-token": "ann"}
+    assert client.get("/private", headers=with_both).text == "ann"
+    client.put("/private", headers=with_both, status=405)
+    client.get("/private", headers={"user-token": "ann"}, status=401)
+    client.get("/private", headers={**with_both, "api-key": "bad"}, status=403)
+    client.get("/private", headers=with_key, status=401)
+    client.get("/private", headers={**with_both, "user-token": "bad"}, status=403)
+    assert client.get("/public", headers=with_key).text == "None"
+    assert client.get("/public", headers=with_both).text == "None"
+    assert client.get("/s", headers=with_key).text == "ok"
+    client.get("/s", headers=with_both, status=400)
+
+
+def test_services_in_the_older_error_format():
+    key, kept = new_key("mobile")
+    client = services(kept, {"restproxy.errors": "envelope"})
+    client.get("/private", headers={"api-key": key}, status=400)
