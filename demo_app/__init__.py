@@ -2,12 +2,15 @@
 
 ``pserve demo_app/development.ini`` starts it. Read it in this order: this module
 puts the application together, ``posts`` holds its views, ``models`` its one table;
-``backend`` is the service that ``/api/users/`` is forwarded to; ``measures`` is a
-service for other programs, and ``client`` such a program.
+``backend`` is the service that ``/api/users/`` is forwarded to; ``account`` logs in
+there; ``measures`` is a service for other programs, and ``client`` such a program.
 """
+
+from urllib.parse import unquote
 
 from pyramid.config import Configurator
 from pyramid.csrf import CookieCSRFStoragePolicy
+from pyramid.httpexceptions import HTTPNotFound
 from pyramid.settings import asbool
 
 from demo_app import backend
@@ -37,10 +40,21 @@ def main(global_config, **settings):
             "/api/users/*path",
             backend="users",
             allowed_methods=("GET", "POST", "DELETE"),
+            request_transforms=[keep_private],
         )
+        config.include("demo_app.account")
         config.include("demo_app.measures")
         config.add_health_views()
         return config.make_wsgi_app()
+
+
+def keep_private(call):
+    """Answer in the place of the backend where a path is not for clients.
+
+    Servers read ``//private`` and ``/%70rivate`` as what they mean, so we do too.
+    """
+    segments = [segment for segment in unquote(call.path).split("/") if segment]
+    return HTTPNotFound() if segments[:1] == ["private"] else None
 
 
 def users_url(settings):

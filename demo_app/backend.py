@@ -5,13 +5,14 @@ process of its own: ``pserve demo_app/backend.ini``.
 """
 
 import logging
+import secrets
 import socket
 import threading
 import time
 
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError
-from pyramid.httpexceptions import HTTPNoContent, HTTPNotFound
+from pyramid.httpexceptions import HTTPForbidden, HTTPNoContent, HTTPNotFound
 from pyramid.response import Response
 from pyramid.view import view_config
 from waitress.server import create_server
@@ -28,6 +29,7 @@ class Users:
     def __init__(self):
         self.by_id = {1: "Ada", 2: "Grace", 3: "Linus"}
         self.last_id = 3
+        self.tokens = {}
         self.lock = threading.Lock()
 
     def add(self, name):
@@ -35,6 +37,19 @@ class Users:
             self.last_id += 1
             self.by_id[self.last_id] = name
             return self.last_id
+
+    def recognises(self, name, password):
+        """Say whether these are the name and the password of a user (it is `demo`)."""
+        known = name in {each.lower() for each in self.by_id.values()}
+        return secrets.compare_digest(password.encode(), b"demo") and known
+
+    def new_token(self, name):
+        token = secrets.token_urlsafe(24)
+        with self.lock:
+            self.tokens[token] = name
+            while len(self.tokens) > 1000:  # a demo forgets
+                self.tokens.pop(next(iter(self.tokens)))
+        return token
 
 
 def as_json(ident, name):
@@ -75,6 +90,26 @@ def delete(request):
     return HTTPNoContent()
 
 
+@view_config(route_name="login", request_method="POST", renderer="json")
+def log_in(request):
+    """Say who it is, for the gateway that asks: a user, permissions and a token."""
+    given = request.json_body
+    name, password = str(given.get("username", "")), str(given.get("password", ""))
+    if not request.users.recognises(name, password):
+        raise HTTPForbidden("The name or the password is not right.")
+    token = request.users.new_token(name)
+    return {"user": name, "permissions": ["read"], "token": token}
+
+
+@view_config(route_name="me", request_method="GET", renderer="json")
+def me(request):
+    """Tell the holder of a token what nobody else may know."""
+    name = request.users.tokens.get(request.headers.get("user-token"))
+    if name is None:
+        raise HTTPForbidden("There is no such token.")
+    return {"user": name, "secret": f"{name} has {len(name)} letters"}
+
+
 @view_config(route_name="headers", request_method="GET", renderer="string")
 def headers(request):
     """Show what arrived: the request line and the headers, the forwarder's too."""
@@ -112,6 +147,8 @@ def main(global_config, **settings):
         config.add_route("user", "/{id:[0-9]{1,9}}")
         for name in ("headers", "cookies", "slow"):
             config.add_route(name, f"/{name}")
+        for name in ("login", "me"):  # for the gateway, not for its clients
+            config.add_route(name, f"/private/{name}")
         config.scan(__name__)
         return config.make_wsgi_app()
 
