@@ -8,7 +8,7 @@ wire. HTTP message signatures (RFC 9421) have a module of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyramid_restproxy.forwarding.fields import Fields, drop, request_fields
@@ -41,6 +41,13 @@ class RequestParts:
     path: str
     query: str
     fields: Fields
+    _lines: dict[str, list[str]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        lines: dict[str, list[str]] = {}
+        for name, value in self.fields:
+            lines.setdefault(name.lower(), []).append(value.strip(" \t"))
+        object.__setattr__(self, "_lines", lines)
 
     @property
     def target(self) -> str:
@@ -58,7 +65,7 @@ class RequestParts:
         lowered = name.lower()
         if lowered == "host":
             return self.host
-        found = [v.strip(" \t") for n, v in self.fields if n.lower() == lowered]
+        found = self._lines.get(lowered)
         return ", ".join(found) if found else None
 
     def having(self, pair: tuple[str, str]) -> RequestParts:
@@ -89,8 +96,9 @@ def wire_parts(environ: Mapping[str, Any]) -> RequestParts:
 
 def _wire_fields(environ: Mapping[str, Any]) -> Fields:
     """Read all fields: those that Connection names too, for the view sees them."""
-    rest = {key: environ[key] for key in environ if key != "HTTP_CONNECTION"}
-    fields = request_fields(rest, frozenset())
+    if "HTTP_CONNECTION" in environ:
+        environ = {key: environ[key] for key in environ if key != "HTTP_CONNECTION"}
+    fields = request_fields(environ, frozenset())
     if environ.get("CONTENT_LENGTH"):
         fields.append(("Content-Length", environ["CONTENT_LENGTH"]))
     return fields
