@@ -7,11 +7,25 @@ import pathlib
 import shutil
 
 import pytest
+from hypothesis import is_hypothesis_test, settings
 
 HERE = pathlib.Path(__file__).parent
 
 #: Programs that some tests need; RESTPROXY_REQUIRE=chromium,... makes them a must.
 REQUIRED = {name for name in os.environ.get("RESTPROXY_REQUIRE", "").split(",") if name}
+
+
+#: How many examples each property is tried with; 2000 in CI, 100000 for a long run.
+EXAMPLES = int(os.environ.get("RESTPROXY_EXAMPLES", "100"))
+settings.register_profile("restproxy", max_examples=EXAMPLES, deadline=None)
+settings.load_profile("restproxy")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of properties, so that they can be run by themselves."""
+    for item in items:
+        if is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker("properties")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

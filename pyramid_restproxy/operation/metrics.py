@@ -16,7 +16,7 @@ from zope.interface import Interface
 from pyramid_restproxy.exceptions import MissingExtra
 from pyramid_restproxy.forwarding.model import Gateway
 
-__all__ = ["IMetrics", "Metrics"]
+__all__ = ["IMetrics", "Metrics", "cache_outcome"]
 
 #: Upper bounds of the time buckets, seconds.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -27,6 +27,15 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 class IMetrics(Interface):
     """The :class:`Metrics` of an application, in its registry."""
+
+
+def cache_outcome(value: str) -> str:
+    """Read ``hit``, ``miss``, ``stale``, ... from a Cache-Status value of ours."""
+    words = [word.strip() for word in value.rpartition(",")[2].split(";")[1:]]
+    if "hit" in words:
+        return "hit"
+    forwarded = (word[4:] for word in words if word.startswith("fwd="))
+    return next(forwarded, "other")
 
 
 class Metrics:
@@ -60,6 +69,12 @@ class Metrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
+        self._cache = prometheus_client.Counter(
+            "restproxy_cache",
+            "Requests of routes with a cache, by what it said of them.",
+            ["route", "outcome"],
+            registry=self.registry,
+        )
         self._attempts = prometheus_client.Counter(
             "restproxy_attempts",
             "Exchanges with destinations, by what came of them.",
@@ -76,14 +91,22 @@ class Metrics:
 
     # -- as things happen ------------------------------------------------------
 
-    def request_over(self, request: Request, status: int, seconds: float) -> None:
-        """Count a request of the application."""
+    def request_over(
+        self, request: Request, status: int, seconds: float, cached: str | None
+    ) -> None:
+        """Count a request of the application.
+
+        :param seconds: until its last byte was handed to the server.
+        :param cached: the value of Cache-Status (RFC 9211), or None.
+        """
         found = getattr(request, "matched_route", None)
         route = "" if found is None else found.name
         method = request.environ["REQUEST_METHOD"]
         method = method if method in METHODS else "other"
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
+        if cached is not None:
+            self._cache.labels(route, cache_outcome(cached)).inc()
 
     def attempted(
         self, backend: str, destination: str, outcome: str, seconds: float

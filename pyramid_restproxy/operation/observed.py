@@ -44,6 +44,7 @@ class Story:
     started: float
     request_id: str | None
     status: int = 500
+    cached: str | None = None
 
 
 class Watched:
@@ -87,7 +88,7 @@ def observed_tween_factory(handler: Handler, registry: Registry) -> Handler:
         if drain is not None:
             drain.leave()
         if metrics is not None:
-            metrics.request_over(story.request, story.status, seconds)
+            metrics.request_over(story.request, story.status, seconds, story.cached)
         if settings.access_log:
             facts = _facts(story)
             log.info("%s", access_line(story.request, story.status, seconds, facts))
@@ -110,6 +111,7 @@ def observed_tween_factory(handler: Handler, registry: Registry) -> Handler:
             over(story)
             raise
         story.status = response.status_int
+        story.cached = response.headers.get("Cache-Status")
         if request_id is not None:
             response.headerlist.append((field, request_id))
         _watch(response, lambda: over(story))

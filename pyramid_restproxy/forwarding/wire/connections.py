@@ -8,6 +8,7 @@ HTTP itself is elsewhere.
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import select
 import socket
@@ -28,6 +29,7 @@ from pyramid_restproxy.forwarding.wire.errors import (
     ConnectError,
     ConnectTimeout,
     DeadlineExceeded,
+    NoResources,
     ReadTimeout,
     ResolveError,
     SendError,
@@ -273,6 +275,10 @@ def connect(origin: Origin, timeout: float | None, deadline: Deadline) -> Connec
     return Connection(sock)
 
 
+#: Errors that are this process's own, and say nothing of a server.
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
 def _open(host: str, port: int, timeout: float | None) -> socket.socket:
     try:
         sock = socket.create_connection((host, port), timeout)
@@ -284,6 +290,8 @@ def _open(host: str, port: int, timeout: float | None) -> socket.socket:
         ) from error
     except OSError as error:
         reason = error.strerror or error
+        if error.errno in _OURS:
+            raise NoResources(f"no connection can be opened: {reason}") from error
         raise ConnectError(f"no connection to {host}:{port}: {reason}") from error
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock

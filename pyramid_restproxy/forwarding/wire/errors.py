@@ -6,6 +6,7 @@ the adapter can be mounted in any session; :class:`WireError` is common to all::
     WireError
       ResolveError              (ConnectionError)      the name has no address
       ConnectError              (ConnectionError)      nobody answers at the address
+      NoResources               (ConnectionError)      we have no descriptor left
       ConnectTimeout            (ConnectTimeout)
       TLSError                  (SSLError)             the handshake failed
         CertificateError                               the certificate is not trusted
@@ -31,6 +32,7 @@ __all__ = [
     "DeadlineExceeded",
     "MalformedAnswer",
     "NoAnswer",
+    "NoResources",
     "ReadTimeout",
     "ResolveError",
     "SendError",
@@ -60,6 +62,10 @@ class ConnectError(WireError, base.ConnectionError):
     """No connection could be made."""
 
     proxy_error = "connection_refused"
+
+
+class NoResources(WireError, base.ConnectionError):
+    """This process can open no connection: no descriptor, no memory."""
 
 
 class ConnectTimeout(WireError, base.ConnectTimeout):

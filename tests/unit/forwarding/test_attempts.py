@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 import pytest
@@ -189,6 +190,17 @@ def test_when_probes_have_taken_all_out():
     testapp, endpoints = with_endpoints("http://127.0.0.1:9")
     endpoints[0].health.take_out()
     assert testapp.get("/", status=503).headers["Retry-After"] == "60"
+
+
+def test_a_process_without_descriptors_does_not_blame_the_backend(monkeypatch):
+    def no_more(*arguments):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("socket.create_connection", no_more)
+    testapp, endpoints = with_endpoints("http://127.0.0.1:9", max_fails=1)
+    refused = testapp.get("/", status=502)
+    assert refused.headers["Proxy-Status"].endswith("error=proxy_internal_error")
+    assert endpoints[0].health.state == "closed"
 
 
 def test_a_single_destination_has_no_circuit_unless_asked_for(closed):

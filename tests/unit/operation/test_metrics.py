@@ -10,6 +10,7 @@ from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationExecutionError
 from requests.adapters import HTTPAdapter
 
+from pyramid_restproxy.operation.metrics import cache_outcome
 from pyramid_restproxy.testing import Answer, FakeBackend
 
 
@@ -48,6 +49,34 @@ def test_what_is_counted():
     assert f"restproxy_destination_up{{{d}}} 1.0" in found
     assert 'restproxy_idle_connections{backend="b"} 0.0' in found
     assert 'restproxy_request_seconds_count{route="r"} 3.0' in found
+
+
+@pytest.mark.parametrize(
+    "value, outcome",
+    [
+        ("pyramid_restproxy; hit; ttl=60", "hit"),
+        ("pyramid_restproxy; fwd=miss; stored", "miss"),
+        ("origin; hit, pyramid_restproxy; fwd=bypass", "bypass"),
+        ("nonsense", "other"),
+    ],
+)
+def test_what_a_cache_said(value, outcome):
+    assert cache_outcome(value) == outcome
+
+
+def test_caches_are_counted():
+    fresh = Answer(headers=[("Cache-Control", "max-age=60")], body=b"ok")
+    with FakeBackend(fresh) as backend, Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_metrics_view()
+        config.add_backend("b", backend.url)
+        config.add_proxy_route("r", "/api/*path", "b", cache=True)
+        app = webtest.TestApp(config.make_wsgi_app(), lint=False)
+        app.get("/api/x")
+        app.get("/api/x")
+        found = samples(app)
+    assert 'restproxy_cache_total{outcome="miss",route="r"} 1.0' in found
+    assert 'restproxy_cache_total{outcome="hit",route="r"} 1.0' in found
 
 
 def test_another_adapter_has_no_pool_to_count():
