@@ -14,18 +14,20 @@ from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError
 from pyramid.router import Router
 
+from pyramid_restproxy.casts import (
+    boolean,
+    number,
+    size,
+    tokens,
+    weighted_urls,
+    words,
+)
 from pyramid_restproxy.forwarding.transform_lines import TransformList, parse_transforms
 from pyramid_restproxy.settings import (
     PREFIX,
     TRANSFORMS,
     Settings,
-    boolean,
-    number,
     parse_settings,
-    size,
-    tokens,
-    weighted_urls,
-    words,
 )
 
 __all__ = ["BackendLine", "RouteLine", "main", "parse_backends", "parse_routes"]

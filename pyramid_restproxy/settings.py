@@ -12,16 +12,39 @@ the application may still change ``registry.settings`` after the include.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pyramid.config import PHASE0_CONFIG, Configurator
 from pyramid.exceptions import ConfigurationError
 from pyramid.registry import Registry
-from pyramid.settings import asbool
 
-from pyramid_restproxy.grammar import TOKEN
+from pyramid_restproxy.casts import (
+    affinity,
+    boolean,
+    certificate,
+    fields,
+    host_policy,
+    lines,
+    number,
+    one_of,
+    optional_number,
+    optional_seconds,
+    override_methods,
+    path,
+    proxy_url,
+    seconds,
+    share,
+    size,
+    statuses,
+    store_url,
+    text,
+    tokens,
+    tokens_or_nothing,
+    verification,
+    words,
+)
 from pyramid_restproxy.interfaces import IRestProxySettings
 
 __all__ = [
@@ -36,233 +59,6 @@ __all__ = [
 ]
 
 PREFIX = "restproxy."
-
-
-#: Methods that can never be the target of an override: GET and HEAD would skip
-#: the CSRF check, TRACE reflects credentials, CONNECT asks for a tunnel.
-FORBIDDEN_TARGETS = frozenset({"GET", "HEAD", "TRACE", "CONNECT"})
-
-
-def words(value: object) -> tuple[str, ...]:
-    """Split a setting on white space and commas; sequences pass.
-
-    :param value: str or a sequence of str.
-    :returns: a tuple of non-empty str.
-    """
-    if isinstance(value, str):
-        return tuple(word for word in re.split(r"[\s,]+", value) if word)
-    if isinstance(value, (tuple, list)) and all(isinstance(v, str) for v in value):
-        return tuple(value)
-    raise ValueError("expected words separated by spaces or commas")
-
-
-def lines(value: object) -> tuple[str, ...]:
-    """Split a setting into its non-empty lines, stripped."""
-    if isinstance(value, str):
-        return tuple(line.strip() for line in value.splitlines() if line.strip())
-    return words(value)
-
-
-def tokens(value: object) -> tuple[str, ...]:
-    """Read words that each are a token (RFC 9110 section 5.6.2)."""
-    found = words(value)
-    for word in found:
-        if not TOKEN.fullmatch(word):
-            raise ValueError(f"{word!r} is not a token")
-    return found
-
-
-def tokens_or_nothing(value: object) -> str:
-    """Read a name that is a token, or nothing."""
-    word = text(value)
-    if word and not TOKEN.fullmatch(word):
-        raise ValueError(f"{word!r} is not a token")
-    return word
-
-
-def override_methods(value: object) -> tuple[str, ...]:
-    """Read the methods that an override may ask for, upper-cased."""
-    methods = tuple(method.upper() for method in tokens(value))
-    refused = [m for m in methods if m in FORBIDDEN_TARGETS or m == "POST"]
-    if refused:
-        raise ValueError(
-            f"{', '.join(refused)} can never be the target of a method override"
-        )
-    return methods
-
-
-def seconds(value: object) -> float:
-    """Read a positive number of seconds."""
-    number = float(value)  # type: ignore[arg-type]
-    if not 0 < number < float("inf"):
-        raise ValueError("expected a positive number of seconds")
-    return number
-
-
-def optional_seconds(value: object) -> float | None:
-    """Read a positive number of seconds, or nothing for no limit."""
-    return None if value is None or value == "" else seconds(value)
-
-
-def size(value: object) -> int:
-    """Read a size in bytes, zero or more."""
-    number = int(value)  # type: ignore[call-overload]
-    if number < 0:
-        raise ValueError("expected zero or more bytes")
-    return number
-
-
-def text(value: object) -> str:
-    """Read a text, stripped."""
-    return "" if value is None else str(value).strip()
-
-
-def boolean(value: object) -> bool:
-    """Read a truth value, as strictly as a mistake deserves."""
-    if isinstance(value, bool):
-        return value
-    if str(value).strip().lower() in ("", "false", "no", "off", "f", "n", "0"):
-        return False
-    if asbool(value):
-        return True
-    raise ValueError("expected true or false")
-
-
-def one_of(*allowed: str) -> Callable[[object], str]:
-    """Make a cast that takes one of `allowed`."""
-
-    def cast(value: object) -> str:
-        word = text(value)
-        if word not in allowed:
-            raise ValueError(f"expected one of {', '.join(allowed)}")
-        return word
-
-    return cast
-
-
-def number(value: object) -> int:
-    """Read a whole number, zero or more."""
-    found = int(value)  # type: ignore[call-overload]
-    if found < 0:
-        raise ValueError("expected a whole number, zero or more")
-    return int(found)
-
-
-def optional_number(value: object) -> int | None:
-    """Read a whole number, zero or more, or nothing."""
-    return None if value is None or value == "" else number(value)
-
-
-def share(value: object) -> float:
-    """Read a share between 0 and 1."""
-    found = float(value)  # type: ignore[arg-type]
-    if not 0 <= found <= 1:
-        raise ValueError("expected a share between 0 and 1")
-    return found
-
-
-def statuses(value: object) -> tuple[int, ...]:
-    """Read status codes of errors."""
-    listed = [value] if isinstance(value, int) else value
-    if isinstance(listed, str):
-        listed = words(listed)
-    found = tuple(int(each) for each in listed)  # type: ignore[attr-defined]
-    if not all(400 <= each <= 599 for each in found):
-        raise ValueError("expected status codes from 400 to 599")
-    return found
-
-
-def store_url(value: object) -> str:
-    """Read where the shared store is."""
-    word = text(value)
-    if word in ("", "memory"):
-        return ""
-    if not re.fullmatch(r"rediss?://\S+", word):
-        raise ValueError("expected 'memory' or redis://host:port/database")
-    return word
-
-
-def weighted_urls(given: Iterable[str]) -> list[tuple[str, float]]:
-    """Read URLs, each of which ``weight=n`` may follow."""
-    found: list[tuple[str, float]] = []
-    for word in given:
-        if not word.startswith("weight="):
-            found.append((word, 1.0))
-            continue
-        weight = float(word.removeprefix("weight="))
-        if not found or not 0 < weight < float("inf"):
-            raise ValueError(f"{word}: expected a positive number, after a URL")
-        found[-1] = found[-1][0], weight
-    return found
-
-
-def affinity(value: object) -> str:
-    """Read what keeps requests at a destination."""
-    word = text(value)
-    if word in ("", "cookie", "user") or re.fullmatch(r"header:[A-Za-z0-9-]+", word):
-        return word
-    raise ValueError("expected 'cookie', 'user' or 'header:Name'")
-
-
-def path(value: object) -> str:
-    """Read a path that begins with a slash, or nothing."""
-    word = text(value)
-    if word and not re.fullmatch(r"/[!-~]*", word):
-        raise ValueError("expected a path that begins with '/'")
-    return word
-
-
-def host_policy(value: object) -> str:
-    """Read the Host policy: ``destination``, ``preserve`` or a host name."""
-    word = text(value)
-    if not re.fullmatch(r"[A-Za-z0-9.\-_:\[\]]+", word):
-        raise ValueError("expected 'destination', 'preserve' or a host name")
-    return word
-
-
-def fields(value: object) -> tuple[tuple[str, str], ...]:
-    """Read header fields, ``Name: value``, one a line; or a mapping."""
-    if isinstance(value, Mapping):
-        pairs = [(str(name), str(content)) for name, content in value.items()]
-    else:
-        pairs = [
-            (name.strip(), content.strip())
-            for name, _, content in (line.partition(":") for line in lines(value))
-        ]
-    for name, content in pairs:
-        if not TOKEN.fullmatch(name) or re.search(r"[\r\n\0]", content):
-            raise ValueError("expected 'Name: value', one a line")
-    return tuple(pairs)
-
-
-def verification(value: object) -> bool | str:
-    """Read how certificates are verified: true, a path, or ``insecure``."""
-    if value is True or text(value).lower() in ("true", "yes", "on", "1"):
-        return True
-    word = text(value)
-    if word == "insecure":
-        return False
-    if value is False or word.lower() in ("", "false", "no", "off", "0"):
-        raise ValueError("write 'insecure' to switch verification off")
-    return word
-
-
-def certificate(value: object) -> str | tuple[str, str] | None:
-    """Read a client certificate: one path, or certificate and key."""
-    paths = words(value) if value else ()
-    if len(paths) > 2:
-        raise ValueError("expected one path, or certificate and key")
-    if len(paths) == 2:
-        return paths[0], paths[1]
-    return paths[0] if paths else None
-
-
-def proxy_url(value: object) -> str | None:
-    """Read the URL of a second proxy."""
-    word = text(value)
-    if word and not re.fullmatch(r"http://[^\s/]+/?", word):
-        raise ValueError("expected http://host:port")
-    return word or None
 
 
 @dataclass(frozen=True, slots=True)

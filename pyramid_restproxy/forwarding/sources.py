@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 
 from pyramid.exceptions import ConfigurationError
 
+from pyramid_restproxy.casts import weighted_urls
 from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.endpoint import Endpoint
 from pyramid_restproxy.forwarding.health import Health, HealthPolicy
-from pyramid_restproxy.settings import weighted_urls
 
 __all__ = ["Provider", "Source", "from_dns", "from_file", "make_endpoints"]
 

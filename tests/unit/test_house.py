@@ -30,6 +30,7 @@ ROOMS = [
     "negotiation",
     "settings",
     "exceptions",
+    "casts",
     "grammar",
     "interfaces",
 ]

@@ -1,0 +1,59 @@
+"""Raw values of settings. That each setting uses the right one: test_settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyramid_restproxy import casts
+
+
+@pytest.mark.parametrize(
+    "cast, raw, value",
+    [
+        (casts.words, "a, b\n c", ("a", "b", "c")),
+        (casts.words, ["a", "b"], ("a", "b")),
+        (casts.lines, "\n a b \n\n c", ("a b", "c")),
+        (casts.lines, ("a b",), ("a b",)),
+        (casts.boolean, "On", True),
+        (casts.boolean, "", False),
+        (casts.optional_seconds, None, None),
+        (casts.share, "0.5", 0.5),
+        (casts.store_url, "memory", ""),
+        (casts.store_url, "rediss://h:1/0", "rediss://h:1/0"),
+        (casts.weighted_urls, ["a", "b", "weight=2"], [("a", 1), ("b", 2)]),
+        (casts.fields, "A: 1\nB: x: y", (("A", "1"), ("B", "x: y"))),
+        (casts.fields, {"A": 1}, (("A", "1"),)),
+        (casts.tokens_or_nothing, " X-A ", "X-A"),
+        (casts.one_of("a", "b"), "b", "b"),
+        (casts.statuses, ("503",), (503,)),
+    ],
+)
+def test_what_it_means(cast, raw, value):
+    assert cast(raw) == value
+
+
+@pytest.mark.parametrize(
+    "cast, raw",
+    [
+        (casts.words, 7),
+        (casts.tokens, "a b(c"),
+        (casts.seconds, "-1"),
+        (casts.number, "-1"),
+        (casts.size, "1.5"),
+        (casts.share, "1.5"),
+        (casts.store_url, "http://h"),
+        (casts.weighted_urls, ["weight=2"]),
+        (casts.weighted_urls, ["a", "weight=0"]),
+        (casts.fields, "no colon here"),
+        (casts.fields, {"A": "1\r\nB: 2"}),
+        (casts.fields, {"A B": "1"}),
+        (casts.tokens_or_nothing, "a b"),
+        (casts.one_of("a"), "b"),
+        (casts.statuses, "399"),
+        (casts.path, "x"),
+        (casts.affinity, "ip"),
+    ],
+)
+def test_what_it_is_not(cast, raw):
+    with pytest.raises((ValueError, TypeError)):
+        cast(raw)
