@@ -13,6 +13,7 @@ from pyramid.response import Response
 
 from pyramid_restproxy.services.codecs import JsonCodec
 from pyramid_restproxy.services.directives import services_of
+from pyramid_restproxy.services.resource_paths import resource_paths
 from pyramid_restproxy.services.signature import Parameter
 from pyramid_restproxy.services.values import Unencodable
 from pyramid_restproxy.services.view import Service
@@ -48,7 +49,7 @@ def add_openapi_view(
     version: str = "1",
     **options: Any,
 ) -> None:
-    """Add a view that describes all services as OpenAPI 3.1.
+    """Add a view that describes all services and REST resources as OpenAPI 3.1.
 
     :param title: of the document.
     :param version: of the application.
@@ -107,7 +108,7 @@ def _annotation(hint: Any) -> Any:
 def openapi(
     registry: Registry, title: str = "Services", version: str = "1"
 ) -> dict[str, Any]:
-    """Describe all services of an application (OpenAPI 3.1).
+    """Describe all services and REST resources of an application (OpenAPI 3.1).
 
     The schemas say what plain JSON may be sent. They are exact where ``msgspec`` is
     installed; without it they name the arguments only.
@@ -121,9 +122,12 @@ def openapi(
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
         "paths": {
-            service.pattern: {"post": _operation(service, schemas)}
-            for service in services
-            if _has_paths(service)
+            **resource_paths(registry),
+            **{
+                service.pattern: {"post": _operation(service, schemas)}
+                for service in services
+                if _has_paths(service)
+            },
         },
         "components": {"schemas": {"Problem": _PROBLEM} | schemas.components},
     }

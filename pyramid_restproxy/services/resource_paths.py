@@ -1,0 +1,86 @@
+"""REST resources as paths of OpenAPI 3.1: what the catalogue of views knows of them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+from pyramid.interfaces import IRoutesMapper
+from pyramid.registry import Registry
+
+from pyramid_restproxy.routing.catalogue import ViewRow, catalogue_of
+
+__all__ = ["path_template", "resource_paths"]
+
+#: Methods that a path item of OpenAPI 3.1 has, without HEAD and OPTIONS, which are
+#: answered without a view.
+METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH")
+
+_PLACE = re.compile(r"\{([A-Za-z_]\w*)(?::((?:[^{}]|\{[^{}]*\})*))?\}")
+
+
+def path_template(pattern: str) -> tuple[str, list[dict[str, Any]]] | None:
+    """Turn a route's pattern into a path of OpenAPI and its parameters.
+
+    :param pattern: e.g. ``/posts/{id:[0-9]+}``.
+    :returns: None for a pattern with a ``*tail``, which OpenAPI cannot say.
+    """
+    if "*" in _PLACE.sub("", pattern):
+        return None
+    parameters = []
+    for match in _PLACE.finditer(pattern):
+        schema = {"type": "string"}
+        if match[2]:
+            schema["pattern"] = f"^(?:{match[2]})$"
+        parameters.append(
+            {"name": match[1], "in": "path", "required": True, "schema": schema}
+        )
+    path = _PLACE.sub(r"{\1}", pattern)
+    return path if path.startswith("/") else f"/{path}", parameters
+
+
+def resource_paths(registry: Registry) -> dict[str, Any]:
+    """Describe the negotiated views of an application by path and method."""
+    catalogue, found = catalogue_of(registry), {}
+    for route in registry.getUtility(IRoutesMapper).get_routes():
+        rows = [row for row in catalogue.of_route(route.name) if row.offers]
+        template = path_template(route.pattern)
+        if rows and template is not None:
+            path, parameters = template
+            item = {"parameters": parameters} if parameters else {}
+            found[path] = {**item, **_operations(route.name, rows)}
+    return found
+
+
+def _operations(route: str, rows: list[ViewRow]) -> dict[str, Any]:
+    return {
+        method.lower(): _operation(route, method, row)
+        for row in rows
+        for method in METHODS
+        if method in row.methods
+    }
+
+
+def _operation(route: str, method: str, row: ViewRow) -> dict[str, Any]:
+    view = getattr(row.view, row.attr, row.view) if row.attr else row.view
+    summary = (inspect.getdoc(view) or "").partition("\n")[0]
+    offered = row.offers.representations if row.offers else ()
+    content: dict[str, Any] = {each.media_type: {} for each in offered}
+    problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    operation: dict[str, Any] = {
+        "operationId": f"{route}.{method.lower()}",
+        "responses": {
+            "200": {"description": "The resource.", "content": content},
+            "default": {
+                "description": "Another status, or what went wrong.",
+                "content": {"application/problem+json": problem},
+            },
+        },
+    }
+    if summary:
+        operation["summary"] = summary
+    if row.content_types:
+        body: dict[str, Any] = {each: {} for each in row.content_types}
+        operation["requestBody"] = {"content": body}
+    return operation
