@@ -20,6 +20,7 @@ from functools import lru_cache
 from html import escape
 from importlib.resources import files
 from string import Template
+from traceback import walk_tb
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 from xml.sax.saxutils import escape as xml_escape
@@ -43,6 +44,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.traversal import PATH_SAFE
 from pyramid.tweens import EXCVIEW, INGRESS
+from webob.request import BaseRequest
 
 from pyramid_restproxy.exceptions import MalformedRequest
 from pyramid_restproxy.negotiation import add_vary, best
@@ -55,6 +57,8 @@ log = logging.getLogger(__name__)
 TWEEN = "pyramid_restproxy.problems.problems_tween_factory"
 
 Handler = Callable[[Request], Response]
+
+_FORM_READER = BaseRequest.POST.fget.__code__
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,12 +317,25 @@ def _as_http_error(
     if isinstance(error, DeprecationWarning) and request.charset != "UTF-8":
         # how WebOb says that it reads forms in UTF-8 only
         return HTTPUnsupportedMediaType("The charset of a form must be UTF-8.")
+    if _from_form_reader(error):
+        return MalformedRequest("The form in the body is not well-formed.")
     if settings.unexpected_errors == "raise":
         raise error
     log.exception("%s %s", request.method, request.environ.get("PATH_INFO", ""))
     # Where Pyramid's exception views leave the error, for pyramid_retry and loggers.
     request.exception, request.exc_info = error, sys.exc_info()
     return HTTPInternalServerError()
+
+
+def _from_form_reader(error: Exception) -> bool:
+    """Say whether WebOb gave up on the body of a form (RFC 7578).
+
+    It raises what its parser happens to raise: ``ValueError`` without a boundary,
+    ``TypeError`` at a part that ends early, ``LookupError`` at an unknown charset.
+    """
+    frames = (frame.f_code for frame, _ in walk_tb(error.__traceback__))
+    mistakes = (ValueError, TypeError, LookupError)
+    return isinstance(error, mistakes) and _FORM_READER in frames
 
 
 def malformed_url(

@@ -259,3 +259,36 @@ def test_a_form_in_another_charset_is_415():
     content_type = "application/x-www-form-urlencoded; charset=foo"
     answer = testapp.post("/r", b"a=1", {"Content-Type": content_type}, status=415)
     assert "UTF-8" in answer.json["detail"]
+
+
+PART = b"--b\r\nContent-Disposition: form-data; name=a\r\n"
+
+
+@pytest.mark.parametrize(
+    "content_type, body",
+    [
+        ("multipart/form-data", b"null"),
+        ("multipart/form-data; boundary=", b"null"),
+        ("multipart/form-data; boundary=b", b"--b\r\nContent-Dispo"),
+        (
+            "multipart/form-data; boundary=b",
+            PART + b"Content-Type: text/plain; charset=foo\r\n\r\n1\r\n--b--\r\n",
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            PART + b"Content-Transfer-Encoding: base64\r\n\r\n!!a\r\n--b--\r\n",
+        ),
+    ],
+)
+def test_a_form_that_nobody_can_read_is_400_not_500(content_type, body):
+    testapp = app(view=lambda request: Response(str(request.POST)))
+    answer = testapp.post("/r", body, {"Content-Type": content_type}, status=400)
+    assert "form" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("mistake", [ValueError, TypeError, KeyError])
+def test_a_mistake_of_the_application_with_a_form_is_500(mistake):
+    def view(request):
+        raise mistake(request.POST["a"])
+
+    assert app(view=view).post("/r", {"a": "1"}, status=500)
