@@ -331,11 +331,10 @@ def _from_form_reader(error: Exception) -> bool:
     """Say whether WebOb gave up on the body of a form (RFC 7578).
 
     It raises what its parser happens to raise: ``ValueError`` without a boundary,
-    ``TypeError`` at a part that ends early, ``LookupError`` at an unknown charset.
+    ``LookupError`` at an unknown charset of a part.
     """
     frames = (frame.f_code for frame, _ in walk_tb(error.__traceback__))
-    mistakes = (ValueError, TypeError, LookupError)
-    return isinstance(error, mistakes) and _FORM_READER in frames
+    return isinstance(error, (ValueError, LookupError)) and _FORM_READER in frames
 
 
 def malformed_url(

@@ -269,7 +269,10 @@ PART = b"--b\r\nContent-Disposition: form-data; name=a\r\n"
     [
         ("multipart/form-data", b"null"),
         ("multipart/form-data; boundary=", b"null"),
-        ("multipart/form-data; boundary=b", b"--b\r\nContent-Dispo"),
+        (
+            "multipart/form-data; boundary=b",
+            PART + b"Content-Type: multipart/mixed\r\n\r\n1\r\n--b--\r\n",
+        ),
         (
             "multipart/form-data; boundary=b",
             PART + b"Content-Type: text/plain; charset=foo\r\n\r\n1\r\n--b--\r\n",
