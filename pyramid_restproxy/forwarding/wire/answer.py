@@ -79,7 +79,6 @@ class Head:
         "_coding",
         "_interim",
         "_seen",
-        "_size",
         "_framed_by",
     )
 
@@ -94,7 +93,7 @@ class Head:
         self._reason = b""
         self._length: str | None = None
         self._coding: str | None = None
-        self._interim = self._seen = self._size = self._framed_by = 0
+        self._interim = self._seen = self._framed_by = 0
 
     @property
     def reason(self) -> str:
@@ -146,16 +145,12 @@ class Head:
     def on_status(self, reason: bytes) -> None:
         """Collect the reason phrase, which may come in parts."""
         if not self.ended:
-            self._size += len(reason)
             self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a field, within the limits."""
+        """Collect a field."""
         if self.complete:
             return  # a trailer, RFC 9110 section 6.5: WSGI cannot carry it
-        if len(self.fields) >= MAX_FIELDS:
-            raise MalformedAnswer(f"more than {MAX_FIELDS} fields")
-        self._size += len(name) + len(value) + 4
         text, lowered = _names.get(name) or _name(name)
         field = text, value.decode("latin-1")
         self.fields.append(field)
@@ -169,8 +164,10 @@ class Head:
         """Look at the head as a whole: status, version, framing."""
         if self.complete:
             return
-        if self._size > MAX_HEAD:  # of the head alone, whatever came with it
-            raise MalformedAnswer(f"the head is longer than {MAX_HEAD} bytes")
+        if len(self.fields) > MAX_FIELDS:
+            raise MalformedAnswer(f"more than {MAX_FIELDS} fields")
+        if self._seen > MAX_HEAD:
+            self._measure()
         self.status = status = self.parser.get_status_code()
         if status < 200:
             return self._skip_interim()
@@ -193,6 +190,12 @@ class Head:
         """Note the end of the message."""
         if self.complete:
             self.ended = True
+
+    def _measure(self) -> None:
+        """Hold the head to its limit, whatever came with it."""
+        size = sum(len(name) + len(value) + 4 for name, value in self.fields)
+        if size + len(self._reason) > MAX_HEAD:
+            raise MalformedAnswer(f"the head is longer than {MAX_HEAD} bytes")
 
     def _skip_interim(self) -> None:
         """Forget a 1xx (RFC 9110 section 15.2): WSGI cannot pass it on."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import socket
 import ssl
+import struct
 import threading
 from contextlib import suppress
 
@@ -53,6 +55,54 @@ def test_bytes_go_there_and_back(serve):
     made = connect(origin(serve(echo)), 5, FOREVER)
     made.send(b"hello", FOREVER)
     assert made.receive(100, FOREVER) == b"hello"
+    made.close()
+
+
+def reset(connection, reader):
+    linger = struct.pack("ii", 1, 0)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    reader.close()
+
+
+def say_more(connection, reader):
+    connection.sendall(b"out of turn")
+    reader.read()
+
+
+def end_sending(connection, reader):
+    connection.shutdown(socket.SHUT_WR)
+    reader.read()
+
+
+@pytest.mark.parametrize("platform", ["linux", "another"])
+@pytest.mark.parametrize("do", [reset, say_more, end_sending])
+def test_what_happened_to_an_idle_connection_is_noticed(
+    serve, monkeypatch, platform, do
+):
+    monkeypatch.setattr(connections.sys, "platform", platform)
+    made = connect(origin(serve(do)), 5, FOREVER)
+    select.select([made._sock], [], [], 10)  # until it has arrived
+    assert made.readable()
+    made.close()
+
+
+@pytest.mark.parametrize("platform", ["linux", "another"])
+def test_an_idle_connection_that_stands_is_not_readable(serve, monkeypatch, platform):
+    monkeypatch.setattr(connections.sys, "platform", platform)
+    made = connect(origin(serve(echo)), 5, FOREVER)
+    assert not made.readable()
+    made.send(b"x" * 100_000, FOREVER)
+    came = 0
+    while came < 100_000:
+        came += len(made.receive(65536, FOREVER))
+    assert not made.readable()
+    made.close()
+
+
+def test_a_kernel_that_tells_nothing_is_polled(serve, monkeypatch):
+    monkeypatch.setattr(connections, "_SO_MEMINFO", 0x7FFF)
+    made = connect(origin(serve(echo)), 5, FOREVER)
+    assert not made.readable()
     made.close()
 
 
