@@ -29,6 +29,7 @@ ROOMS = [
     "problems",
     "negotiation",
     "settings",
+    "redis_link",
     "exceptions",
     "casts",
     "grammar",

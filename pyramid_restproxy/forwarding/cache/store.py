@@ -6,18 +6,15 @@ not there, what it cannot keep is forgotten. It knows nothing of HTTP.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from pyramid_restproxy.exceptions import MissingExtra
+from pyramid_restproxy.redis_link import RedisAway, RedisLink
 
 __all__ = ["MemoryStore", "RedisStore", "Store"]
-
-log = logging.getLogger(__name__)
 
 
 class Store(Protocol):
@@ -112,10 +109,8 @@ class MemoryStore:
 class RedisStore:
     """A store in a Redis, shared by processes and machines. It fails open.
 
-    After an error nothing is asked of the Redis for `pause` seconds, then one caller
-    tries: a Redis that hangs costs one caller `timeout` from time to time, and when it
-    is back it is used again without anybody doing anything. What should have been
-    deleted meanwhile is still there then, for the rest of its time.
+    What should have been deleted while it was away is still there when it is back, for
+    the rest of its time.
 
     :param url: as ``redis.Redis.from_url`` takes it; it may hold a password.
     :param prefix: of the keys.
@@ -123,7 +118,6 @@ class RedisStore:
     :param pause: seconds.
     :param clock: seconds, from any beginning.
     :raises MissingExtra: where redis is not installed.
-    :ivar failures: how many operations the Redis has failed.
     """
 
     def __init__(
@@ -134,29 +128,17 @@ class RedisStore:
         pause: float = 0.5,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        try:
-            import redis
-            from redis.backoff import NoBackoff
-            from redis.retry import Retry
-        except ImportError as error:
-            raise MissingExtra("redis", "redis", "RedisStore") from error
-        self._redis: Any = redis.Redis.from_url(
-            url,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),  # a pause is better than waiting thrice
-        )
-        self._errors = (redis.RedisError, OSError)
+        self._link = RedisLink(url, "the cache", timeout, pause, clock)
         self._prefix = prefix
-        self._pause = pause
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._resume_at: float | None = None
-        self.failures = 0
+
+    @property
+    def failures(self) -> int:
+        """How many operations the Redis has failed."""
+        return self._link.failures
 
     def get(self, key: str) -> bytes | None:
         """Return what is stored; None where the Redis does not answer too."""
-        found = self._ask(lambda: self._redis.get(self._prefix + key))
+        found = self._ask(lambda redis: redis.get(self._prefix + key))
         return found if isinstance(found, bytes) else None
 
     def set(self, key: str, value: bytes, ttl: float) -> None:
@@ -164,39 +146,18 @@ class RedisStore:
         milliseconds = int(ttl * 1000)
         if milliseconds <= 0:
             return self.delete(key)
-        self._ask(lambda: self._redis.set(self._prefix + key, value, px=milliseconds))
+        self._ask(lambda redis: redis.set(self._prefix + key, value, px=milliseconds))
 
     def delete(self, key: str) -> None:
         """Take it away, where the Redis answers."""
-        self._ask(lambda: self._redis.delete(self._prefix + key))
+        self._ask(lambda redis: redis.delete(self._prefix + key))
 
     def close(self) -> None:
         """Close the connections; they are opened again where they are needed."""
-        self._redis.close()
+        self._link.close()
 
-    def _ask(self, operation: Callable[[], Any]) -> Any:
-        if self._resume_at is not None and not self._may_try():
-            return None
+    def _ask(self, operation: Callable[[Any], Any]) -> Any:
         try:
-            result = operation()
-        except self._errors as error:
-            self._note_failure(error)
+            return self._link.ask(operation)
+        except RedisAway:
             return None
-        self._resume_at = None
-        return result
-
-    def _may_try(self) -> bool:
-        """Let one caller try after the pause, the others wait for its success."""
-        with self._lock:
-            now = self._clock()
-            if self._resume_at is not None and now < self._resume_at:
-                return False
-            self._resume_at = now + self._pause
-            return True
-
-    def _note_failure(self, error: Exception) -> None:
-        with self._lock:
-            self.failures += 1
-            self._resume_at = self._clock() + self._pause
-        # the text of the error may hold the address, and that a password
-        log.warning("the Redis of the cache does not answer: %s", type(error).__name__)

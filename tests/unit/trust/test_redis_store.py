@@ -118,8 +118,8 @@ def test_values_and_names_are_readable_json(tmp_path):
     with redis_server(tmp_path) as url:
         store = RedisStore(url, timeout=5.0)
         store.set("kind:name", {"a": 1}, 60)
-        assert store._redis.get("restproxy:trust:kind:name") == b'{"a":1}'
-        assert 0 < store._redis.pttl("restproxy:trust:kind:name") <= 60_000
+        assert store._link._redis.get("restproxy:trust:kind:name") == b'{"a":1}'
+        assert 0 < store._link._redis.pttl("restproxy:trust:kind:name") <= 60_000
         store.close()
 
 
@@ -127,7 +127,7 @@ def test_values_and_names_are_readable_json(tmp_path):
 def test_what_somebody_else_wrote_says_nothing(tmp_path, content):
     with redis_server(tmp_path) as url:
         store = RedisStore(url, timeout=5.0)
-        store._redis.set("restproxy:trust:k", content)
+        store._link._redis.set("restproxy:trust:k", content)
         with pytest.raises(StoreUnavailable):
             store.get("k")
         store.close()
@@ -136,8 +136,8 @@ def test_what_somebody_else_wrote_says_nothing(tmp_path, content):
 def test_a_full_redis_is_no_answer(tmp_path):
     with redis_server(tmp_path) as url:
         store = RedisStore(url, timeout=5.0, pause=0)
-        store._redis.config_set("maxmemory-policy", "noeviction")
-        store._redis.config_set("maxmemory", "1")
+        store._link._redis.config_set("maxmemory-policy", "noeviction")
+        store._link._redis.config_set("maxmemory", "1")
         with pytest.raises(StoreUnavailable):
             store.add("nonce", 1, 60)
         store.close()

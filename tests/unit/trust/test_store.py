@@ -34,7 +34,7 @@ def store(request):
     url = request.getfixturevalue("redis_url")
     store = RedisStore(url, timeout=5.0)
     request.addfinalizer(store.close)
-    store._redis.flushdb()
+    store._link._redis.flushdb()
     return store
 
 

@@ -1,0 +1,104 @@
+"""A Redis that may be away: asked once, soon, and after a failure not at all.
+
+The stores of the cache and of trust ask theirs through this. What it means that there
+is no answer is for them to say: the one forgets, the other lets nobody pass.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pyramid_restproxy.exceptions import MissingExtra
+
+__all__ = ["RedisAway", "RedisLink"]
+
+log = logging.getLogger(__name__)
+
+
+class RedisAway(Exception):
+    """The Redis does not answer, or has not answered a moment ago."""
+
+
+class RedisLink:
+    """The way to one Redis. Thread-safe; connects when it is first asked.
+
+    Nothing is tried twice, so one that hangs costs a caller `timeout` and no more.
+    After an error nothing is asked for `pause` seconds, then one caller tries: a Redis
+    that is back is used again without anybody doing anything.
+
+    :param url: as ``redis.Redis.from_url`` takes it; it may hold a password.
+    :param wanted_by: who needs it, for messages.
+    :param timeout: for connecting and for each answer, seconds.
+    :param pause: seconds.
+    :param clock: seconds of a clock that is never turned back.
+    :raises MissingExtra: where redis is not installed.
+    :ivar failures: how many operations have failed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        wanted_by: str,
+        timeout: float,
+        pause: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        try:
+            import redis
+            from redis.backoff import NoBackoff
+            from redis.retry import Retry
+        except ImportError as error:
+            raise MissingExtra("redis", "redis", wanted_by) from error
+        self._redis: Any = redis.Redis.from_url(
+            url,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),  # a pause is better than waiting thrice
+        )
+        self._errors = (redis.RedisError, OSError)
+        self._wanted_by = wanted_by
+        self._pause = pause
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._resume_at: float | None = None
+        self.failures = 0
+
+    def ask(self, operation: Callable[[Any], Any]) -> Any:
+        """Return what `operation`, given the client, returns.
+
+        :raises RedisAway: where there is no answer.
+        """
+        if self._resume_at is not None and not self._may_try():
+            raise RedisAway
+        try:
+            result = operation(self._redis)
+        except self._errors as error:
+            self._note_failure(error)
+            raise RedisAway from error
+        self._resume_at = None
+        return result
+
+    def close(self) -> None:
+        """Close the connections; they are opened again where they are needed."""
+        self._redis.close()
+
+    def _may_try(self) -> bool:
+        """Let one caller try after the pause, the others wait for its success."""
+        with self._lock:
+            now = self._clock()
+            if self._resume_at is not None and now < self._resume_at:
+                return False
+            self._resume_at = now + self._pause
+            return True
+
+    def _note_failure(self, error: Exception) -> None:
+        with self._lock:
+            self.failures += 1
+            self._resume_at = self._clock() + self._pause
+        # the text of the error may hold the address, and that a password
+        kind = type(error).__name__
+        log.warning("the Redis of %s does not answer: %s", self._wanted_by, kind)
