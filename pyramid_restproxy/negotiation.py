@@ -84,10 +84,11 @@ def parse(accept: str | None) -> tuple[MediaRange, ...] | None:
     if not accept or len(accept) > MAX_HEADER or accept.count(",") >= MAX_RANGES:
         return None
     try:
-        # RFC 9110 section 5.6.1: empty list elements count for nothing.
+        # RFC 9110 section 5.6.1: empty list elements count for nothing; section 5.5:
+        # nor does white space around a value, which not every server takes away.
         found = tuple(
             _media_range(name, q, parameters)
-            for name, q, parameters, _ in Accept.parse(accept)
+            for name, q, parameters, _ in Accept.parse(accept.strip(" \t"))
         )
     except ValueError:
         return None

@@ -133,8 +133,10 @@ class RestRoutesMapper(RoutesMapper):
         else:
             info = self._plain(request, path)
         name = info["route"].name if info["route"] else None
-        reads_accept = self._plans.get(name, PLAIN).accept
-        attrs["rest"] = RestState(environ, name, attrs["path_extension"], reads_accept)
+        plan = self._plans.get(name, PLAIN)
+        attrs["rest"] = RestState(
+            environ, name, attrs["path_extension"], plan.accept, plan.extensions
+        )
         return info
 
     def plan(self, route_name: str) -> RoutePlan:

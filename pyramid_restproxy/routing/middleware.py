@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from pyramid_restproxy.exceptions import OverrideRejected
+from pyramid_restproxy.exceptions import MalformedRequest
 from pyramid_restproxy.routing.override import OverridePolicy, apply
 from pyramid_restproxy.settings import parse_settings
 
@@ -45,7 +45,7 @@ class MethodOverrideMiddleware:
     ) -> Iterable[bytes]:
         try:
             apply(environ, self.policy)
-        except OverrideRejected as refused:
+        except MalformedRequest as refused:
             return refused(environ, start_response)
         return self.application(environ, start_response)
 

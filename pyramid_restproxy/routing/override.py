@@ -6,20 +6,33 @@ Pure rules over values and one bounded look at the body of a form; the tween
 The rules: only POST is looked at; the query never is. The form field comes
 first, then the header. GET, HEAD, TRACE and CONNECT can never be asked for (they
 would skip the CSRF check, reflect credentials, or ask for a tunnel).
+
+:func:`from_client` is how this package reads ``wsgi.input``, here and when forwarding.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 from urllib.parse import unquote_to_bytes
 
-from pyramid_restproxy.exceptions import OverrideRejected
+from pyramid_restproxy.exceptions import MalformedRequest, OverrideRejected
 from pyramid_restproxy.settings import Settings
 
-__all__ = ["ORIGINAL", "Override", "OverridePolicy", "apply", "decide", "form_values"]
+__all__ = [
+    "ORIGINAL",
+    "Override",
+    "OverridePolicy",
+    "PushedBack",
+    "UnreadableBody",
+    "apply",
+    "decide",
+    "form_values",
+    "from_client",
+    "read_up_to",
+]
 
 #: Environ key of the method on the request line, set when an override is applied.
 ORIGINAL = "http_method_override.original_method"
@@ -33,6 +46,11 @@ MULTIPART = "multipart/form-data"
 _BOUNDARY = re.compile(
     r';\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE
 )
+_CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s;"]*)', re.IGNORECASE)
+# A field of a part that goes on in the next line (RFC 5322 section 2.2.3).
+_FOLD = re.compile(rb"\r\n(?=[ \t])")
+# What may stand around a method, in a field and in a header.
+_BLANKS = " \t\r\n"
 _DISPOSITION = re.compile(rb"^content-disposition:\s*form-data\s*;(.*)$", re.I | re.M)
 _PARAMETER = re.compile(rb';?\s*([a-z*]+)\s*=\s*(?:"([^"]*)"|([^\s;]+))', re.IGNORECASE)
 
@@ -94,8 +112,8 @@ def decide(
     :returns: the override, or None where the request stays POST.
     :raises OverrideRejected: only where the policy rejects.
     """
-    asked_field = [value.strip().upper() for value in fields if value.strip()]
-    asked_header = [value.strip().upper() for value in headers if value.strip()]
+    asked_field = _asked(fields)
+    asked_header = _asked(headers)
     if policy.reject and len({*asked_field, *asked_header}) > 1:
         raise OverrideRejected(
             "ambiguous", "The request asks for more than one method override."
@@ -113,6 +131,11 @@ def decide(
             "target", "The request asks for a method override that is not allowed."
         )
     return None
+
+
+def _asked(values: list[str]) -> list[str]:
+    stripped = [value.strip(_BLANKS) for value in values]
+    return [value.upper() for value in stripped if value]
 
 
 def apply(environ: MutableMapping[str, Any], policy: OverridePolicy) -> Override | None:
@@ -139,18 +162,26 @@ def apply(environ: MutableMapping[str, Any], policy: OverridePolicy) -> Override
 def peek_fields(environ: MutableMapping[str, Any], policy: OverridePolicy) -> list[str]:
     """Return the values of the override field in the first bytes of a form.
 
-    Anything but a form, by its Content-Type, is not read at all; nor is a body
-    of unknown length that the server does not end.
+    Anything but a form, by its Content-Type, is not read at all; nor is a form in
+    another charset than UTF-8, of which the application could read nothing (WebOb
+    refuses it), nor a body of unknown length that the server does not end.
     """
     content_type = environ.get("CONTENT_TYPE") or ""
     media_type = content_type.partition(";")[0].strip().lower()
     if not policy.field or media_type not in (URLENCODED, MULTIPART):
+        return []
+    if not _is_utf8(content_type):
         return []
     prefix, complete = _peek(environ, policy.peek)
     name = policy.field.encode("utf-8")
     if name not in prefix and b"%" not in prefix:
         return []  # most forms: nothing to take apart
     return form_values(content_type, prefix, complete, name)
+
+
+def _is_utf8(content_type: str) -> bool:
+    found = _CHARSET.search(content_type)
+    return found is None or found[1].lower() in ("", "utf-8", "utf8")
 
 
 def _peek(environ: MutableMapping[str, Any], limit: int) -> tuple[bytes, bool]:
@@ -185,11 +216,43 @@ def _body_length(environ: MutableMapping[str, Any]) -> int | None:
     return None if environ.get("wsgi.input_terminated") else 0
 
 
+class UnreadableBody(MalformedRequest):
+    """The body of a request breaks off, or its chunks are none (RFC 9112 section 7.1).
+
+    What the server's reader raised, where it did, is its ``__cause__``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("The body of the request cannot be read to its end.")
+
+
+def from_client(read: Callable[[int], bytes], size: int) -> bytes:
+    """Read some bytes of what a client sends.
+
+    The only place where what a server's reader raises becomes ours. PEP 3333 does not
+    say what that is (gunicorn has plain exceptions of its own, others raise OSError),
+    and whatever it is, the bytes of the client are the cause, not the application.
+
+    :param read: a method of ``wsgi.input``.
+    :param size: bytes, as the method takes it.
+    :raises UnreadableBody: where it raises anything.
+    """
+    try:
+        return read(size)
+    except UnreadableBody:
+        raise
+    except Exception as error:
+        raise UnreadableBody() from error
+
+
 def read_up_to(stream: BinaryIO, wanted: int) -> bytes:
-    """Read `wanted` bytes, or up to the end; a socket may give fewer at a time."""
+    """Read `wanted` bytes, or up to the end; a socket may give fewer at a time.
+
+    :raises UnreadableBody: where the server's reader raises anything.
+    """
     pieces = []
     while wanted > 0:
-        piece = stream.read(wanted)
+        piece = from_client(stream.read, wanted)
         if not piece:
             break
         pieces.append(piece)
@@ -212,10 +275,10 @@ class PushedBack:
         """Read up to `size` bytes, all where it is negative or None."""
         if size is None or size < 0:
             prefix, self._prefix = self._prefix, b""
-            return prefix + self._rest.read()
+            return prefix + from_client(self._rest.read, -1)
         piece, self._prefix = self._prefix[:size], self._prefix[size:]
         # One short read is allowed, an empty one before the end is not.
-        return piece or self._rest.read(size)
+        return piece or from_client(self._rest.read, size)
 
     def readline(self, size: int | None = -1) -> bytes:
         """Read one line, of up to `size` bytes where it is not negative."""
@@ -226,7 +289,7 @@ class PushedBack:
             return self.read(cut if limit < 0 else min(cut, limit))
         piece, self._prefix = self._prefix, b""
         left = limit - len(piece) if limit >= 0 else -1
-        return piece + self._rest.readline(left)
+        return piece + from_client(self._rest.readline, left)
 
     def readlines(self, hint: int | None = None) -> list[bytes]:
         """Read the lines that are left."""
@@ -250,14 +313,15 @@ def form_values(
     :param prefix: the first bytes of the body.
     :param complete: whether they are the whole body.
     :param name: the field, as bytes.
-    :returns: the ASCII values, in order; a value that the prefix cuts off, one
-        that is not ASCII, and a file part do not count.
+    :returns: the values, in order, bytes that are not ASCII as escapes, so that such
+        a value counts and is no method; one that the prefix cuts off, and a file part,
+        do not count.
     """
     if content_type.partition(";")[0].strip().lower() == URLENCODED:
         found = _urlencoded(prefix, complete, name)
     else:
         found = _multipart(content_type, prefix, name)
-    return [value.decode("ascii") for value in found if value.isascii()]
+    return [value.decode("ascii", "backslashreplace") for value in found]
 
 
 def _urlencoded(prefix: bytes, complete: bool, name: bytes) -> Iterator[bytes]:
@@ -282,6 +346,7 @@ def _multipart(content_type: str, prefix: bytes, name: bytes) -> Iterator[bytes]
     delimiter = b"\r\n--" + cast(str, match[1] or match[2]).encode("latin-1", "replace")
     # The last piece is cut off, or is what follows the closing delimiter.
     for part in (b"\r\n" + prefix).split(delimiter)[1:-1]:
+        part = part.lstrip(b" \t")  # RFC 2046 section 5.1.1: transport padding
         head, separator, value = part.partition(b"\r\n\r\n")
         if separator and part.startswith(b"\r\n") and _plain_field(head) == name:
             yield value
@@ -289,7 +354,7 @@ def _multipart(content_type: str, prefix: bytes, name: bytes) -> Iterator[bytes]
 
 def _plain_field(head: bytes) -> bytes | None:
     """Return the name of a part; None for a file or where there is none."""
-    disposition = _DISPOSITION.search(head)
+    disposition = _DISPOSITION.search(_FOLD.sub(b"", head))
     if not disposition:
         return None
     found = {

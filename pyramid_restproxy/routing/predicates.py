@@ -81,9 +81,9 @@ class Extension:
 
 def has_body(environ: Mapping[str, Any]) -> bool:
     """Say whether a request carries content (RFC 9110 section 6.4)."""
-    return (
-        environ.get("CONTENT_LENGTH") or "0"
-    ) != "0" or "HTTP_TRANSFER_ENCODING" in environ
+    length: str = environ.get("CONTENT_LENGTH") or ""
+    # "00" is no content as well (RFC 9110 section 8.6: any number of digits)
+    return length.strip("0") != "" or "HTTP_TRANSFER_ENCODING" in environ
 
 
 class RequestContentTypes:

@@ -60,6 +60,7 @@ class RestState:
     :ivar route: the name of the matched route.
     :ivar extension: what was cut off the path.
     :ivar reads_accept: whether Accept has a say on this route.
+    :ivar extensions: what is cut off the paths of this route.
     :ivar refusal: the reason why no view answered.
     """
 
@@ -70,6 +71,7 @@ class RestState:
         "route",
         "extension",
         "reads_accept",
+        "extensions",
         "refusal",
     )
 
@@ -79,11 +81,13 @@ class RestState:
         route: str | None = None,
         extension: str | None = None,
         reads_accept: bool = True,
+        extensions: frozenset[str] = frozenset(),
     ) -> None:
         self.environ = environ
         self.route = route
         self.extension = extension
         self.reads_accept = reads_accept
+        self.extensions = extensions
         self.offers: Offers | None = None
         self.choice: Choice | None = None
         self.refusal: str | None = None

@@ -15,7 +15,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from zope.interface import implementer
 
-from pyramid_restproxy.exceptions import OverrideRejected
+from pyramid_restproxy.exceptions import MalformedRequest
 from pyramid_restproxy.interfaces import IMethodOverridden
 from pyramid_restproxy.routing.override import Override, OverridePolicy, apply
 from pyramid_restproxy.routing.refusals import answer as answer_missing
@@ -52,7 +52,7 @@ def override_tween_factory(handler: Handler, registry: Registry) -> Handler:
         if environ["REQUEST_METHOD"] == "POST":
             try:
                 applied = apply(environ, policy)
-            except OverrideRejected as refused:
+            except MalformedRequest as refused:
                 return refused
             if applied and registry.has_listeners:
                 registry.notify(MethodOverridden(request, applied))

@@ -38,6 +38,7 @@ OFFERS = (HTML, JSON, XML)
         ("application/json;q=0.9, application/json;q=0.1, text/html;q=0.5", JSON),
         ("application/json,", JSON),
         (", ,application/json", JSON),
+        (" application/json\t", JSON),
         ("image/png, application/json;q=0.001", JSON),
         # no wish at all, because it cannot be read
         ("application/json;q=1.5", HTML),

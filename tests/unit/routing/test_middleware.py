@@ -35,3 +35,16 @@ def test_a_filter_that_is_switched_off_is_the_application():
 def test_bad_settings_are_refused():
     with pytest.raises(ConfigurationError, match="GET can never be"):
         filter_app_factory(application, {}, methods="GET")
+
+
+class Broken:
+    def read(self, size):
+        raise RuntimeError("InvalidChunkSize")
+
+
+def test_a_body_that_cannot_be_read_is_400():
+    testapp = webtest.TestApp(MethodOverrideMiddleware(application), lint=False)
+    form = {"CONTENT_TYPE": "application/x-www-form-urlencoded", "CONTENT_LENGTH": "3"}
+    request = webtest.TestRequest.blank("/", form, method="POST")
+    request.environ["wsgi.input"] = Broken()
+    assert "cannot be read" in testapp.do_request(request, status=400).text

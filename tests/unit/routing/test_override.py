@@ -11,7 +11,12 @@ from pyramid.request import Request
 
 from pyramid_restproxy.exceptions import OverrideRejected
 from pyramid_restproxy.routing import override
-from pyramid_restproxy.routing.override import Override, OverridePolicy, PushedBack
+from pyramid_restproxy.routing.override import (
+    Override,
+    OverridePolicy,
+    PushedBack,
+    UnreadableBody,
+)
 from pyramid_restproxy.settings import parse_settings
 
 POLICY = OverridePolicy()
@@ -133,6 +138,38 @@ def test_nothing_is_read_of_what_is_no_form(content_type):
     assert stream.count == 0
 
 
+@pytest.mark.parametrize("charset", ["latin-1", "windows-1252", "UTF-16", "nonsense"])
+@pytest.mark.parametrize("media_type", [FORM, MULTIPART])
+def test_a_form_in_another_charset_is_none(media_type, charset):
+    stream = Counting(b"_method=DELETE")
+    content_type = f"{media_type}; charset={charset}; x=y"
+    given = environ(b"_method=DELETE", content_type, stream=stream)
+    assert override.apply(given, POLICY) is None
+    assert stream.count == 0
+    given["HTTP_X_HTTP_METHOD_OVERRIDE"] = "PUT"
+    assert override.apply(given, POLICY).method == "PUT"
+
+
+@pytest.mark.parametrize("charset", ["utf-8", '"UTF-8"', "utf8", ""])
+def test_a_form_may_say_that_it_is_in_utf_8(charset):
+    given = environ(b"_method=DELETE", f"{FORM}; charset={charset}")
+    assert override.apply(given, POLICY).method == "DELETE"
+
+
+@pytest.mark.parametrize("value", [b"%BF", b"P%C3%9CT", b"%A0PUT"])
+def test_a_value_that_is_not_ascii_counts_and_is_no_method(value):
+    body = b"_method=PUT&_method=" + value
+    assert override.apply(environ(body), POLICY) is None
+    with pytest.raises(OverrideRejected):
+        override.apply(environ(b"_method=" + value), REJECT)
+
+
+@pytest.mark.parametrize("value", ["\xa0PUT", "PUT\x1c", "\x85PUT"])
+def test_only_blanks_may_stand_around_a_method(value):
+    assert override.decide([], [value], POLICY) is None
+    assert override.decide([], [" PUT\t"], POLICY).method == "PUT"
+
+
 def test_the_query_never_counts():
     given = environ(b"x=1", QUERY_STRING="_method=DELETE")
     assert override.apply(given, POLICY) is None
@@ -148,7 +185,7 @@ def test_the_query_never_counts():
         (b"a=1&_method=+put+", FORM, [" put "]),
         (b"_method=PUT&_method=DELETE", FORM, ["PUT", "DELETE"]),
         (b"_METHOD=PUT&_method", FORM, [""]),
-        (b"_method=%BF", FORM, []),
+        (b"_method=%BF", FORM, ["\\xbf"]),
         (b"_method=P%zz", FORM, ["P%zz"]),
         (part("_method", "PUT") + b"--B--", MULTIPART, ["PUT"]),
         (
@@ -167,7 +204,13 @@ def test_the_query_never_counts():
             MULTIPART,
             [],
         ),
-        (part("_method", "\xff") + b"--B--", MULTIPART, []),
+        (part("_method", "\xff") + b"--B--", MULTIPART, ["\\xc3\\xbf"]),
+        (b"--B \t" + part("_method", "PUT")[3:] + b"--B--", MULTIPART, ["PUT"]),
+        (
+            b"--B\r\nContent-Disposition: form-data;\r\n\tname=_method\r\n\r\nX\r\n--B",
+            MULTIPART,
+            ["X"],
+        ),
         (b"preamble\r\n" + part("_method", "PUT") + b"--B--", MULTIPART, ["PUT"]),
     ],
 )
@@ -240,6 +283,38 @@ def test_bodies_of_unknown_length_are_read_where_the_server_ends_them(more, meth
     assert given["REQUEST_METHOD"] == method
 
 
+class Broken:
+    """A body that breaks after its first bytes, with an error of the server's own."""
+
+    def __init__(self, first, error):
+        self._pieces = [first]
+        self._error = error
+
+    def read(self, size=-1):
+        if self._pieces:
+            return self._pieces.pop()
+        raise self._error
+
+    readline = read
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bad chunk"), OSError(), ValueError()])
+def test_a_body_that_breaks_is_the_clients_fault(error):
+    made = environ(stream=Broken(b"_method=PU", error))
+    made.update({"CONTENT_LENGTH": "", "wsgi.input_terminated": True})
+    with pytest.raises(UnreadableBody) as caught:
+        override.apply(made, POLICY)
+    assert caught.value.__cause__ is error
+    assert caught.value.status_int == 400
+
+
+def test_an_error_of_ours_stays_what_it_is():
+    error = UnreadableBody()
+    with pytest.raises(UnreadableBody) as caught:
+        override.read_up_to(Broken(b"x", error), 2)
+    assert caught.value is error
+
+
 def test_other_names_and_more_targets_by_settings():
     policy = OverridePolicy.from_settings(
         parse_settings(
@@ -280,6 +355,13 @@ class TestPushedBack:
         assert self.make(cut).read(None) == self.CONTENT
         stream = self.make(cut)
         assert b"".join(iter(lambda: stream.read(5), b"")) == self.CONTENT
+
+    @pytest.mark.parametrize("method", ["read", "readline", "readlines"])
+    def test_what_breaks_after_them(self, method):
+        rest = Broken(b"", OSError())
+        rest.read()
+        with pytest.raises(UnreadableBody):
+            getattr(PushedBack(b"one", rest), method)()
 
     @pytest.mark.parametrize("cut", [0, 2, 4, 6, 18])
     def test_lines(self, cut):

@@ -83,6 +83,8 @@ def test_what_is_no_extension(value):
         ("", "2", False),
         ("text/csv", "0", True),
         ("text/csv", "", True),
+        ("text/csv", "00", True),
+        ("text/csv", "010", False),
     ],
 )
 def test_request_content_types(content_type, length, holds):

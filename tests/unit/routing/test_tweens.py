@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import webtest
 from pyramid.config import Configurator
@@ -56,6 +58,22 @@ def test_an_event_tells_of_an_override_and_of_nothing_else():
     (event,) = events
     assert (event.original, event.effective, event.source) == ("POST", "PUT", "header")
     assert event.request.method == "PUT"
+
+
+class Broken(io.BytesIO):
+    def read(self, size):
+        raise RuntimeError("InvalidChunkSize")
+
+    def seekable(self):
+        return False
+
+
+def test_a_form_that_cannot_be_read_is_a_400_with_a_body():
+    form = {"CONTENT_TYPE": "application/x-www-form-urlencoded", "CONTENT_LENGTH": "3"}
+    request = webtest.TestRequest.blank("/r", form, method="POST")
+    request.environ["wsgi.input"] = Broken()
+    refused = app().do_request(request, status=400)
+    assert "cannot be read" in refused.json["detail"]
 
 
 def test_reject_mode_is_a_400_with_a_body():
