@@ -6,7 +6,8 @@ backend and the gateway a process of its own. While the clients ask without a pa
 that it hangs, let go, slowed down, and restarted in an orderly way.
 
 Then the overload: first as many clients as the backends can serve at a time, then four
-times as many, in front of a gateway whose ``max_in_flight`` is that number.
+times as many, who ask for four times as much as was served, each at a steady pace; in
+front of a gateway whose ``max_in_flight`` is the first number.
 
 Prints for each phase the requests, the errors by method and kind, p50 and p99 (also
 without the phase's first second) beside those of the quiet phase, and how long it took
@@ -37,7 +38,7 @@ from bench.subjects import free_port, wait_for
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 CLIENTS = 8
-OVERLOAD = 4  #: times as many clients
+OVERLOAD = 4  #: times as many clients and requests
 WORK = 0.05  #: seconds that each request takes a backend in the overload
 #: Of ten requests: eight GET, a PUT, a POST.
 METHODS = ["GET"] * 4 + ["PUT"] + ["GET"] * 4 + ["POST"]
@@ -129,8 +130,11 @@ class Seen:
     port: str = ""
 
 
-def ask(port: int, until: threading.Event, seen: list[Seen]) -> None:
-    """Ask without a pause, over one connection as long as it lives."""
+def ask(port: int, until: threading.Event, seen: list[Seen], every: float) -> None:
+    """Ask over one connection as long as it lives.
+
+    :param every: seconds from one request to the next, 0 for without a pause.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     number = 0
     while not until.is_set():
@@ -149,15 +153,20 @@ def ask(port: int, until: threading.Event, seen: list[Seen]) -> None:
             outcome, backend = type(error).__name__, ""
         took = time.monotonic() - started
         seen.append(Seen(started, took, method, outcome, backend))
+        if took < every:
+            until.wait(every - took)
     connection.close()
 
 
 @contextmanager
-def asking(port: int, seen: list[Seen], clients: int = CLIENTS) -> Iterator[None]:
+def asking(
+    port: int, seen: list[Seen], clients: int = CLIENTS, every: float = 0.0
+) -> Iterator[None]:
     """Let clients ask until the block ends."""
     over = threading.Event()
     threads = [
-        threading.Thread(target=ask, args=(port, over, seen)) for _ in range(clients)
+        threading.Thread(target=ask, args=(port, over, seen, every))
+        for _ in range(clients)
     ]
     for thread in threads:
         thread.start()
@@ -239,10 +248,13 @@ def overload(seconds: float) -> dict[str, float]:
         gateway = Process("bounded", str(free_port()), url)
         stack.callback(gateway.end)
         slow(backend, WORK)
-        found = {}
+        found: dict[str, float] = {}
         for name, clients in (("peak", CLIENTS), ("over", CLIENTS * OVERLOAD)):
             seen: list[Seen] = []
-            with asking(gateway.port, seen, clients):
+            # As each client asks for what one of the first was served, all of them ask
+            # for so many times as much.
+            every = CLIENTS / found["peak served/s"] if found else 0.0
+            with asking(gateway.port, seen, clients, every):
                 time.sleep(seconds)
             served = [each for each in seen if each.outcome == "ok"]
             shed = [each.took for each in seen if each.outcome == "503"]

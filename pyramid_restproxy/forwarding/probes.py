@@ -88,7 +88,10 @@ class Prober:
 
     def look(self, backend: Backend) -> None:
         """Ask all endpoints once, and note what that says of them."""
-        for endpoint in backend.endpoints:
+        endpoints = backend.endpoints
+        known = {endpoint.url for endpoint in endpoints}
+        self._streaks = {u: n for u, n in self._streaks.items() if u in known}
+        for endpoint in endpoints:
             wrong = probe(backend, endpoint.destination, backend.options.probe_path)
             self._note(backend, endpoint, wrong)
 

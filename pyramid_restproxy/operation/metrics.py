@@ -1,22 +1,27 @@
 """Metrics for Prometheus (extra ``metrics``): requests, attempts, what goes on now.
 
 Counters and histograms are filled as things happen; what is a state (in flight, idle
-connections, circuits) is read when it is asked for. One :class:`Metrics` an
-application, with a registry of its own.
+connections, circuits), or counted elsewhere, is read when it is asked for. One
+:class:`Metrics` an application, with a registry of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pyramid.registry import Registry
 from pyramid.request import Request
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from pyramid_restproxy.exceptions import MissingExtra
+from pyramid_restproxy.forwarding.failures import PSEUDONYM
+from pyramid_restproxy.forwarding.forwarder import FORWARDED
+from pyramid_restproxy.forwarding.health import CLOSED, HALF_OPEN, OPEN
 from pyramid_restproxy.forwarding.model import Gateway
+from pyramid_restproxy.operation.access import losses
 
-__all__ = ["IMetrics", "Metrics", "cache_outcome"]
+__all__ = ["IFailing", "IMetrics", "Metrics", "cache_outcome", "refusal"]
 
 #: Upper bounds of the time buckets, seconds.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -27,6 +32,21 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 class IMetrics(Interface):
     """The :class:`Metrics` of an application, in its registry."""
+
+
+class IFailing(Interface):
+    """Something that requests go on without; registered under the name it is told by.
+
+    The store of the cache is one without being registered.
+    """
+
+    failures = Attribute("How often it failed.")
+
+
+def refusal(value: str, pseudonym: str = PSEUDONYM) -> str | None:
+    """Read the error from a Proxy-Status value (RFC 9209) where it is ours."""
+    name, _, error = value.rpartition(",")[2].strip().partition("; error=")
+    return error if name == pseudonym and error else None
 
 
 def cache_outcome(value: str) -> str:
@@ -42,10 +62,11 @@ class Metrics:
     """What an application counts. Thread-safe.
 
     :param gateway: whose state is told.
+    :param registry: where each :class:`IFailing` of the application is.
     :raises MissingExtra: where prometheus_client is not installed.
     """
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, registry: Registry) -> None:
         try:
             import prometheus_client
         except ImportError as error:
@@ -54,6 +75,7 @@ class Metrics:
             ) from error
         self._client = prometheus_client
         self._gateway = gateway
+        self._components = registry
         self.registry = prometheus_client.CollectorRegistry()
         self.registry.register(self)
         self._requests = prometheus_client.Counter(
@@ -67,6 +89,31 @@ class Metrics:
             "From the request to the last byte of its answer.",
             ["route"],
             buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self._head_seconds = prometheus_client.Histogram(
+            "restproxy_head_seconds",
+            "From the request to the head of its answer.",
+            ["route"],
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self._broken = prometheus_client.Counter(
+            "restproxy_broken_answers",
+            "Answers that broke off after their head had been sent.",
+            ["route"],
+            registry=self.registry,
+        )
+        self._refusals = prometheus_client.Counter(
+            "restproxy_refusals",
+            "Answers of the gateway in the place of a backend's, by Proxy-Status.",
+            ["route", "error"],
+            registry=self.registry,
+        )
+        self._again = prometheus_client.Counter(
+            "restproxy_retries",
+            "Exchanges beyond the first of a request.",
+            ["backend"],
             registry=self.registry,
         )
         self._cache = prometheus_client.Counter(
@@ -91,22 +138,42 @@ class Metrics:
 
     # -- as things happen ------------------------------------------------------
 
+    def answered(
+        self, request: Request, headers: Mapping[str, str], seconds: float
+    ) -> None:
+        """Count what the head of an answer tells.
+
+        :param headers: the fields of the answer.
+        :param seconds: from the request until now.
+        """
+        route = _route(request)
+        self._head_seconds.labels(route).observe(seconds)
+        cached = headers.get("Cache-Status")
+        if cached is not None:
+            self._cache.labels(route, cache_outcome(cached)).inc()
+        refused = refusal(headers.get("Proxy-Status", ""), self._gateway.pseudonym)
+        if refused is not None:
+            self._refusals.labels(route, refused).inc()
+
     def request_over(
-        self, request: Request, status: int, seconds: float, cached: str | None
+        self, request: Request, status: int, seconds: float, broken: bool
     ) -> None:
         """Count a request of the application.
 
         :param seconds: until its last byte was handed to the server.
-        :param cached: the value of Cache-Status (RFC 9211), or None.
+        :param broken: whether its answer broke off.
         """
-        found = getattr(request, "matched_route", None)
-        route = "" if found is None else found.name
-        method = request.environ["REQUEST_METHOD"]
+        route = _route(request)
+        environ = request.environ
+        method = environ["REQUEST_METHOD"]
         method = method if method in METHODS else "other"
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
-        if cached is not None:
-            self._cache.labels(route, cache_outcome(cached)).inc()
+        if broken:
+            self._broken.labels(route).inc()
+        told = environ.get(FORWARDED)
+        if told is not None and told["attempts"] > 1:
+            self._again.labels(told["backend"]).inc(told["attempts"] - 1)
 
     def attempted(
         self, backend: str, destination: str, outcome: str, seconds: float
@@ -136,6 +203,12 @@ class Metrics:
             None,
             ["backend", "destination"],
         )
+        circuit = Gauge(
+            "restproxy_circuit",
+            "1 for the state that the circuit of a destination is in.",
+            None,
+            ["backend", "destination", "state"],
+        )
         up = Gauge(
             "restproxy_destination_up",
             "1 where a destination is asked, 0 where it rests.",
@@ -148,7 +221,46 @@ class Metrics:
                 labels = [backend.name, each.url]
                 in_flight.add_metric(labels, each.in_flight)
                 up.add_metric(labels, each.enabled and each.health.is_closed)
+                state = each.health.state
+                for name in (CLOSED, OPEN, HALF_OPEN):
+                    circuit.add_metric([*labels, name], name == state)
             pool = getattr(backend.adapter, "pool", None)
             if pool is not None:
                 idle.add_metric([backend.name], pool.count())
-        yield from (in_flight, up, idle)
+        yield from (in_flight, up, circuit, idle, *self._counted_elsewhere())
+
+    def _counted_elsewhere(self) -> Iterator[Any]:
+        from prometheus_client.core import CounterMetricFamily as Counter
+        from prometheus_client.core import GaugeMetricFamily as Gauge
+
+        yield Gauge(
+            "restproxy_streams",
+            "Event streams going on, where their number is limited.",
+            self._gateway.streams.inside,
+        )
+        yield Counter(
+            "restproxy_access_lines_lost",
+            "Lines of the access log that could not be written.",
+            losses.count,
+        )
+        failing = Counter(
+            "restproxy_store_failures",
+            "Failures of what requests go on without.",
+            None,
+            ["store"],
+        )
+        for store, failures in self._failures():
+            failing.add_metric([store], failures)
+        yield failing
+
+    def _failures(self) -> Iterator[tuple[str, int]]:
+        kept = getattr(self._gateway.answers, "failures", None)
+        if kept is not None:
+            yield "cache", kept
+        for name, each in self._components.getUtilitiesFor(IFailing):
+            yield name, each.failures
+
+
+def _route(request: Request) -> str:
+    found = getattr(request, "matched_route", None)
+    return "" if found is None else str(found.name)

@@ -18,7 +18,7 @@ from pyramid.response import Response
 from pyramid_restproxy.exceptions import RequestRefused
 from pyramid_restproxy.forwarding.forwarder import FORWARDED
 from pyramid_restproxy.forwarding.model import IGateway
-from pyramid_restproxy.operation.access import access_line, log
+from pyramid_restproxy.operation.access import access_line, log, losses, write_line
 from pyramid_restproxy.operation.drain import Drain, IDrain
 from pyramid_restproxy.operation.metrics import IMetrics, Metrics
 from pyramid_restproxy.operation.request_ids import name_request, trace_id
@@ -44,22 +44,28 @@ class Story:
     started: float
     request_id: str | None
     status: int = 500
-    cached: str | None = None
+    broken: bool = False
 
 
 class Watched:
     """An ``app_iter`` that says when it is over.
 
     :param pieces: the content.
-    :param over: called once, however it ends.
+    :param over: called once, however it ends; told whether the content broke off.
     """
 
-    def __init__(self, pieces: Iterable[bytes], over: Callable[[], None]) -> None:
+    def __init__(self, pieces: Iterable[bytes], over: Callable[[bool], None]) -> None:
         self._pieces = pieces
-        self._over: Callable[[], None] | None = over
+        self._over: Callable[[bool], None] | None = over
+        self._broken = False
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._pieces)
+        try:
+            for piece in self._pieces:  # noqa: UP028 (that would close it as well)
+                yield piece
+        except Exception:  # the server sees it, and closes the connection
+            self._broken = True
+            raise
 
     def close(self) -> None:
         """Close the content (PEP 3333)."""
@@ -70,7 +76,7 @@ class Watched:
                 close()
         finally:
             if over is not None:
-                over()
+                over(self._broken)
 
 
 def observed_tween_factory(handler: Handler, registry: Registry) -> Handler:
@@ -82,16 +88,18 @@ def observed_tween_factory(handler: Handler, registry: Registry) -> Handler:
     if not (field or drain or metrics or settings.access_log):
         return handler
     trusted = registry.getUtility(IGateway).trusted
+    if settings.access_log:
+        losses.watch(log)
 
     def over(story: Story) -> None:
         seconds = time.perf_counter() - story.started
         if drain is not None:
             drain.leave()
         if metrics is not None:
-            metrics.request_over(story.request, story.status, seconds, story.cached)
+            metrics.request_over(story.request, story.status, seconds, story.broken)
         if settings.access_log:
             facts = _facts(story)
-            log.info("%s", access_line(story.request, story.status, seconds, facts))
+            write_line(access_line(story.request, story.status, seconds, facts))
 
     def observed_tween(request: Request) -> Response:
         environ = request.environ
@@ -111,22 +119,29 @@ def observed_tween_factory(handler: Handler, registry: Registry) -> Handler:
             over(story)
             raise
         story.status = response.status_int
-        story.cached = response.headers.get("Cache-Status")
+        if metrics is not None:
+            seconds = time.perf_counter() - story.started
+            metrics.answered(request, response.headers, seconds)
         if request_id is not None:
             response.headerlist.append((field, request_id))
-        _watch(response, lambda: over(story))
+        _watch(response, story, over)
         return response
 
     return observed_tween
 
 
-def _watch(response: Response, over: Callable[[], None]) -> None:
+def _watch(response: Response, story: Story, over: Callable[[Story], None]) -> None:
     """Say when an answer has been sent: at once where it is there whole."""
+
+    def ended(broken: bool) -> None:
+        story.broken = broken
+        over(story)
+
     if isinstance(response.app_iter, list):
-        over()
+        ended(False)
     else:
         fields = response.headerlist
-        response.app_iter = Watched(response.app_iter, over)
+        response.app_iter = Watched(response.app_iter, ended)
         response.headerlist = fields  # WebOb takes Content-Length away
 
 
@@ -149,4 +164,9 @@ def _refusal(request: Request, settings: Settings) -> Response:
 def _facts(story: Story) -> dict[str, Any]:
     environ = story.request.environ
     forwarded = environ.get(FORWARDED, {})
-    return {"request_id": story.request_id, "trace_id": trace_id(environ), **forwarded}
+    return {
+        "request_id": story.request_id,
+        "trace_id": trace_id(environ),
+        "broken": story.broken or None,
+        **forwarded,
+    }

@@ -70,7 +70,7 @@ def add_metrics_view(
 
     def register() -> None:
         gateway = make_gateway(config)
-        metrics = Metrics(gateway)
+        metrics = Metrics(gateway, config.registry)
         config.registry.registerUtility(metrics, IMetrics)
         for backend in gateway.backends.values():
             backend.observers += (metrics.attempted,)

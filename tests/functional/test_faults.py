@@ -1,9 +1,10 @@
 """Backends that fail, over real sockets: what the client gets, and what is left.
 
 Every row of the fault table that concerns backends, and every BACKEND-* vector of
-security.json, by its id. The limits are small, so that they are met; that an answer
-comes at all is the gateway's own deadline at work: the client would give up only
-after ten seconds.
+security.json, by its id; the rows that concern the gateway's own process are in
+``test_operation``, those of the Redis in ``test_redis``. The limits are small, so that
+they are met; that an answer comes at all is the gateway's own deadline at work: the
+client would give up only after ten seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from pyramid.config import Configurator
 
 from pyramid_restproxy.forwarding import transforms
 from pyramid_restproxy.forwarding.model import IGateway
+from pyramid_restproxy.forwarding.sources import from_file
 from pyramid_restproxy.forwarding.wire.answer import MAX_FIELDS, MAX_HEAD
+from pyramid_restproxy.operation.metrics import IMetrics
 from pyramid_restproxy.testing import Answer, FaultBackend, faults
 from pyramid_restproxy.testing.faults import Fault
 from tests import wire
@@ -38,18 +41,35 @@ LIMITS = {"connect_timeout": 0.5, "read_timeout": 0.3, "total_timeout": 1.5}
 @contextmanager
 def gateway(*urls, settings=None, route=None, **options):
     """Serve a gateway in front of a backend; give its authority and its pool."""
+    with backend_behind(*urls, settings=settings, route=route, **options) as found:
+        authority, backend, _ = found
+        yield authority, backend.adapter.pool
+
+
+@contextmanager
+def backend_behind(*urls, settings=None, route=None, metrics=False, **options):
+    """Serve a gateway; give its authority, its backend and its registry."""
+    provider = urls[0] if callable(urls[0]) else list(urls)
     with Configurator(settings=settings or {}) as config:
         config.include("pyramid_restproxy")
-        config.add_backend("b", list(urls), **{**LIMITS, **options})
+        if metrics:
+            config.add_metrics_view()
+        config.add_backend("b", provider, **{**LIMITS, **options})
         config.add_proxy_route("r", "/*path", "b", **(route or {}))
         app = config.make_wsgi_app()
-    pool = config.registry.getUtility(IGateway).backends["b"].adapter.pool
+    backend = config.registry.getUtility(IGateway).backends["b"]
     # What waitress itself holds back for a slow client is not ours to measure.
     try:
         with wire.served(app, outbuf_high_watermark=MB) as authority:
-            yield authority, pool
+            yield authority, backend, config.registry
     finally:
-        pool.close()
+        backend.adapter.pool.close()
+
+
+def metrics_of(registry):
+    """Return the samples that are not those of buckets, as they are told."""
+    text, _ = registry.getUtility(IMetrics).exposition()
+    return text.decode().splitlines()
 
 
 def asked(authority, method="GET", headers=(), body=b""):
@@ -298,6 +318,76 @@ def test_a_deadline_is_for_the_whole_however_slow_the_drip():
             check_after(backend, authority, pool)
 
 
+def test_a_body_that_breaks_is_counted_and_not_kept():
+    fresh = [("Cache-Control", "max-age=600")]
+    cut = faults.close("half-body", Answer(200, fresh, b"0123456789"))
+    with FaultBackend(cut, Answer(200, fresh, b"good")) as backend:
+        options = {"route": {"cache": True}, "metrics": True, "max_fails": 5}
+        with backend_behind(backend.url, **options) as (authority, _, registry):
+            assert asked(authority).truncated
+            reply = asked(authority)
+            assert (reply.body, reply.truncated) == (b"good", False)
+            assert "; hit" not in reply.get("Cache-Status")
+            assert "; hit" in asked(authority).get("Cache-Status")
+            broken = 'restproxy_broken_answers_total{route="r"} 1.0'
+            settled(lambda: broken in metrics_of(registry))
+
+
+def test_a_client_that_leaves_is_no_failure_of_the_backend():
+    """One failure would open the circuit."""
+
+    class Endless(list):
+        def __iter__(self):
+            while True:
+                yield b"x" * 65536
+
+    with FaultBackend(Answer(pieces=Endless()), GOOD) as backend:
+        options = {"max_fails": 1, "total_timeout": 30, "metrics": True}
+        with backend_behind(backend.url, **options) as (authority, found, registry):
+            (endpoint,) = found.endpoints
+            host, _, port = authority.rpartition(":")
+            with socket.create_connection((host, int(port)), 10) as client:
+                client.sendall(f"GET /x HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+                assert client.recv(17) == b"HTTP/1.1 200 OK\r\n"
+            settled(lambda: endpoint.in_flight == 0)
+            assert endpoint.health.state == "closed"
+            assert found.adapter.pool.count() == 0
+            assert asked(authority).body == b"good"
+            assert not [x for x in metrics_of(registry) if "broken_answers_total{" in x]
+
+
+def test_backend_04_whoever_hangs_gives_its_threads_back():
+    """As many hang as the server has threads; then all are there again."""
+    with FaultBackend(*[faults.hang()] * 4, GOOD) as backend:
+        with gateway(backend.url) as (authority, pool):
+            hung = at_once(4, lambda: asked(authority))
+            assert [reply.status for reply in hung] == [504] * 4
+            well = at_once(4, lambda: asked(authority))
+            assert [reply.body for reply in well] == [b"good"] * 4
+
+
+def at_once(count, do):
+    """Do something in several threads; return what came of it."""
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(do())) for _ in range(count)
+    ]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(30)
+    return found
+
+
+def test_a_deadline_is_for_all_attempts_together():
+    """Nobody else is asked when the time is over."""
+    with FaultBackend(faults.hang()) as one, FaultBackend(GOOD) as two:
+        options = {"read_timeout": 5, "total_timeout": 0.5, "balance": "first"}
+        with gateway(one.url, two.url, **options) as (authority, _):
+            check_problem(asked(authority), 504, "http_response_timeout")
+            assert two.seen == []
+
+
 # -- connections that cannot be made ----------------------------------------------
 
 
@@ -314,6 +404,12 @@ def test_a_refused_connection():
 def test_a_name_that_does_not_resolve():
     with gateway(faults.UNRESOLVABLE) as (authority, pool):
         check_problem(asked(authority), 502, "dns_error")
+        assert pool.count() == 0
+
+
+def test_a_network_that_is_not_reachable():
+    with gateway("http://255.255.255.255:9") as (authority, pool):
+        check_problem(asked(authority), 502, "connection_refused")
         assert pool.count() == 0
 
 
@@ -356,6 +452,163 @@ def test_a_backend_that_restarts():
         for method in ("GET", "POST", "GET"):
             assert asked(authority, method, body=b"x").status == 200
         assert pool.count() == 1 and backend.connections == 2
+
+
+def test_a_backend_that_restarts_under_load():
+    """Another takes over; what was in flight fails, where it may not be repeated."""
+    outcomes, over, away = [], threading.Event(), faults.refuse()
+    lock = threading.Lock()
+
+    def ask():
+        number = 0
+        while not over.is_set():
+            number += 1
+            method = "POST" if number % 5 == 0 else "GET"
+            status = asked(authority, method, body=b"x").status
+            with lock:
+                outcomes.append((method, status))
+
+    def more(count):
+        wanted = len(outcomes) + count
+        settled(lambda: len(outcomes) >= wanted)
+
+    options = {"max_fails": 3, "cool_down": 0.2, "metrics": True}
+    with FaultBackend(GOOD) as one, FaultBackend(GOOD) as two:
+        with backend_behind(one.url, two.url, **options) as found:
+            authority, backend, registry = found
+            clients = [threading.Thread(target=ask) for _ in range(4)]
+            for each in clients:
+                each.start()
+            try:
+                more(100)
+                one.play(away)
+                settled(lambda: not backend.endpoints[0].health.is_closed)
+                more(100)
+                one.play(GOOD)
+                settled(lambda: backend.endpoints[0].health.is_closed)
+                before = len(one.seen)
+                settled(lambda: len(one.seen) > before)
+                more(100)
+            finally:
+                over.set()
+                for each in clients:
+                    each.join(30)
+            retried = [x for x in metrics_of(registry) if "restproxy_retries" in x]
+    failed = [each for each in outcomes if each[1] != 200]
+    assert len(failed) <= 4 and {method for method, _ in failed} <= {"POST"}
+    assert any("restproxy_retries_total{" in line for line in retried)
+
+
+def test_resilience_01_a_circuit_opens_and_one_request_tries_it():
+    """The 503 comes while the one request is still held: it waits for nothing."""
+    go_on, inside = threading.Event(), threading.Event()
+
+    def held(seen):
+        inside.set()
+        go_on.wait(10)
+        return GOOD
+
+    with FaultBackend(faults.close()) as backend:
+        options = {"max_fails": 3, "cool_down": 0.2, "read_timeout": 10}
+        options |= {"total_timeout": 20}
+        with backend_behind(backend.url, **options) as (authority, found, _):
+            (endpoint,) = found.endpoints
+            for _ in range(3):
+                check_problem(asked(authority), 502, "connection_terminated")
+            refused = asked(authority)
+            check_problem(refused, 503, "destination_unavailable")
+            assert int(refused.get("Retry-After")) >= 1
+            assert len(backend.seen) == 3
+            backend.play(held)
+            settled(lambda: endpoint.health.state == "half-open")
+            probing = []
+            probe = threading.Thread(target=lambda: probing.append(asked(authority)))
+            probe.start()
+            assert inside.wait(10)
+            check_problem(asked(authority), 503, "destination_unavailable")
+            assert len(backend.seen) == 4
+            go_on.set()
+            probe.join(30)
+            assert probing[0].body == b"good"
+            assert endpoint.health.state == "closed"
+            assert asked(authority).body == b"good"
+
+
+def test_resilience_02_retries_are_a_share_of_the_requests():
+    busy = Answer(503, [("Retry-After", "0")])
+    with FaultBackend(busy) as backend:
+        options = {"retries": 3, "retry_statuses": [503], "retry_budget": 0.2}
+        with gateway(backend.url, **options) as (authority, _):
+            for _ in range(100):
+                assert asked(authority).status == 503
+            assert 100 < len(backend.seen) <= 100 + 0.2 * 100 + 10  # the reserve
+
+
+def test_what_is_over_the_limit_of_a_backend_is_shed_at_once():
+    """The 503 comes while the request before it is still held."""
+    go_on, inside = threading.Event(), threading.Event()
+
+    def held(seen):
+        inside.set()
+        go_on.wait(10)
+        return GOOD
+
+    with FaultBackend(held, GOOD) as backend:
+        options = {"max_in_flight": 1, "read_timeout": 10, "total_timeout": 20}
+        with gateway(backend.url, **options) as (authority, _):
+            first = []
+            one = threading.Thread(target=lambda: first.append(asked(authority)))
+            one.start()
+            assert inside.wait(10)
+            shed = asked(authority)
+            check_problem(shed, 503, "connection_limit_reached")
+            assert shed.get("Retry-After") == "1"
+            assert len(backend.seen) == 1
+            go_on.set()
+            one.join(30)
+            assert first[0].body == b"good"
+            assert asked(authority).body == b"good"
+
+
+# -- destinations that change --------------------------------------------------------
+
+
+def test_a_destination_out_of_service_finishes_what_it_has():
+    go_on, inside = threading.Event(), threading.Event()
+
+    def held(seen):
+        inside.set()
+        go_on.wait(10)
+        return Answer(body=b"one")
+
+    with FaultBackend(held) as one, FaultBackend(GOOD) as two:
+        options = {"balance": "first", "read_timeout": 10, "total_timeout": 20}
+        with backend_behind(one.url, two.url, **options) as (authority, backend, _):
+            slow = []
+            client = threading.Thread(target=lambda: slow.append(asked(authority)))
+            client.start()
+            assert inside.wait(10)
+            backend.endpoints[0].enabled = False
+            assert [asked(authority).body for _ in range(3)] == [b"good"] * 3
+            go_on.set()
+            client.join(30)
+            assert slow[0].body == b"one"
+            settled(lambda: backend.endpoints[0].in_flight == 0)
+            backend.endpoints[0].enabled = True
+            assert asked(authority).body == b"one"
+
+
+def test_destinations_of_a_file_change_while_requests_come(tmp_path):
+    path = tmp_path / "destinations"
+    with FaultBackend(Answer(body=b"one")) as one, FaultBackend(GOOD) as two:
+        path.write_text(one.url)
+        with gateway(from_file(str(path)), refresh=0.05) as (authority, _):
+            assert asked(authority).body == b"one"
+            path.write_text(two.url)
+            settled(lambda: asked(authority).body == b"good")
+            path.unlink()  # what is known stays
+            for _ in range(3):
+                assert asked(authority).body == b"good"
 
 
 # -- TLS --------------------------------------------------------------------------

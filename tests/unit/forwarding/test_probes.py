@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import weakref
 
 import pytest
+import webtest
+from pyramid.config import Configurator
 from requests.adapters import HTTPAdapter
 
 from pyramid_restproxy.forwarding import probes
 from pyramid_restproxy.forwarding.health import HealthPolicy
-from pyramid_restproxy.forwarding.model import Backend
+from pyramid_restproxy.forwarding.model import Backend, IGateway
 from pyramid_restproxy.forwarding.sources import make_endpoints
 from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
 from pyramid_restproxy.settings import BackendSettings
@@ -79,6 +82,106 @@ def test_the_thread_starts_on_first_use_and_ends_with_the_backend():
         thread.join(10)
         assert not running()
         assert known() is None
+
+
+def test_the_thread_starts_anew_after_a_fork(monkeypatch):
+    """What a fork leaves behind is a prober whose thread is in another process."""
+    with FakeBackend(UP) as fake:
+        backend = backend_of(fake.url, probe_interval=60)
+        prober = probes.Prober(backend)
+        name = f"probes {id(prober)}"
+
+        def running():
+            return [each for each in threading.enumerate() if each.name == name]
+
+        prober()
+        (parents,) = running()
+        child = os.getpid() + 1
+        monkeypatch.setattr(probes.os, "getpid", lambda: child)
+        prober()
+        prober()
+        (own,) = [each for each in running() if each is not parents]
+        prober.stop()
+        for each in (parents, own):
+            each.join(10)
+        assert not running()
+        backend.adapter.close()
+
+
+def test_pauses_differ_so_that_processes_do_not_ask_in_step(monkeypatch):
+    with FakeBackend(UP) as fake:
+        backend = backend_of(fake.url, probe_interval=10)
+        prober, pauses = probes.Prober(backend), []
+
+        def wait(seconds):
+            pauses.append(seconds)
+            if len(pauses) == 20:
+                prober.stop()
+
+        monkeypatch.setattr(prober._stopped, "wait", wait)
+        prober._run()
+        assert all(9 <= each <= 11 for each in pauses)
+        assert len(set(pauses)) > 1
+        backend.adapter.close()
+
+
+def test_what_is_known_of_destinations_that_are_gone_is_forgotten():
+    with FakeBackend(DOWN) as one, FakeBackend(DOWN) as two:
+        backend = backend_of(one.url, two.url, probe_fails=2)
+        prober = probes.Prober(backend)
+        prober.look(backend)
+        stays, goes = backend.endpoints
+        backend.endpoints = (stays,)
+        prober.look(backend)
+        backend.endpoints = (stays, goes)
+        prober.look(backend)
+        assert (stays.health.is_closed, goes.health.is_closed) == (False, True)
+        backend.adapter.close()
+
+
+def test_a_backend_that_is_probed_from_its_first_use_on():
+    """A destination that fails its probes is asked no more, until they pass again."""
+    up = threading.Event()
+    up.set()
+
+    def answer(seen):
+        if seen.target == "/up" and not up.is_set():
+            return DOWN
+        return Answer(body=b"first")
+
+    with FakeBackend(answer) as first, FakeBackend(Answer(body=b"second")) as second:
+        with Configurator() as config:
+            config.include("pyramid_restproxy")
+            config.add_backend(
+                "b",
+                [first.url, second.url],
+                balance="first",
+                probe_path="/up",
+                probe_interval=0.01,
+                probe_fails=2,
+                probe_passes=2,
+            )
+            config.add_proxy_route("r", "/*path", "b")
+            app = webtest.TestApp(config.make_wsgi_app(), lint=False)
+        assert not first.requests  # not before it is used
+        assert app.get("/x").body == b"first"
+        until(lambda: any(seen.target == "/up" for seen in second.requests))
+        up.clear()
+        until(lambda: app.get("/x").body == b"second")
+        up.set()
+        until(lambda: app.get("/x").body == b"first")
+        backend = config.registry.getUtility(IGateway).backends["b"]
+        backend.on_use.stop()
+        backend.adapter.close()
+
+
+def until(condition):
+    pause = threading.Event()
+    for _ in range(500):
+        if condition():
+            return
+        pause.wait(0.02)
+    raise AssertionError("it does not happen")
 
 
 def test_the_thread_can_be_stopped():

@@ -132,6 +132,39 @@ def test_each_kind_of_address_makes_a_url(monkeypatch):
     assert [each.url for each in found] == ["http://10.0.0.1:80", "http://[::1]:80"]
 
 
+def test_a_name_is_looked_up_again_when_its_time_is_over(monkeypatch):
+    """What stays is the same endpoint; where the name server is away, all stay."""
+    clock, known, said = Clock(), (), [["10.0.0.1", "10.0.0.2"], ["10.0.0.2"], None]
+
+    def lookup(host, port, type):
+        addresses = said.pop(0)
+        if addresses is None:
+            raise OSError("no name server")
+        return [(0, 0, 0, "", (each, port)) for each in addresses]
+
+    def use(given):
+        nonlocal known
+        known = sources.make_endpoints("b", given, POLICY, known)
+
+    monkeypatch.setattr(sources.socket, "getaddrinfo", lookup)
+    source = sources.Source(sources.from_dns("http://users.internal"), 30, use, clock)
+    source()
+    assert [each.url for each in known] == ["http://10.0.0.1:80", "http://10.0.0.2:80"]
+    stays = known[1]
+    stays.enabled = False
+    clock.now = 29.9
+    source()
+    assert len(known) == 2
+    clock.now = 30
+    source()
+    assert known == (stays,) and not stays.enabled
+    clock.now = 59.9
+    source()
+    clock.now = 60
+    source()
+    assert known == (stays,) and not said
+
+
 @pytest.mark.parametrize("url", ["https://h", "h", "http://"])
 def test_names_that_are_looked_up_in_another_way(url):
     with pytest.raises(ConfigurationError, match="expected http://name"):

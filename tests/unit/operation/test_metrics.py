@@ -10,16 +10,19 @@ from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationExecutionError
 from requests.adapters import HTTPAdapter
 
-from pyramid_restproxy.operation.metrics import cache_outcome
+from pyramid_restproxy.forwarding.model import IGateway
+from pyramid_restproxy.forwarding.wire.errors import TruncatedBody
+from pyramid_restproxy.operation.access import losses
+from pyramid_restproxy.operation.metrics import IFailing, cache_outcome, refusal
 from pyramid_restproxy.testing import Answer, FakeBackend
 
 
-def client(url, **options):
-    with Configurator() as config:
+def client(*urls, settings=None, route=None, **options):
+    with Configurator(settings=settings or {}) as config:
         config.include("pyramid_restproxy")
         config.add_metrics_view()
-        config.add_backend("b", url, **options)
-        config.add_proxy_route("r", "/api/*path", "b")
+        config.add_backend("b", list(urls), **options)
+        config.add_proxy_route("r", "/api/*path", "b", **(route or {}))
         return webtest.TestApp(config.make_wsgi_app(), lint=False)
 
 
@@ -49,6 +52,73 @@ def test_what_is_counted():
     assert f"restproxy_destination_up{{{d}}} 1.0" in found
     assert 'restproxy_idle_connections{backend="b"} 0.0' in found
     assert 'restproxy_request_seconds_count{route="r"} 3.0' in found
+    assert 'restproxy_head_seconds_count{route="r"} 3.0' in found
+    assert 'restproxy_attempt_seconds_count{backend="b"} 3.0' in found
+    assert f'restproxy_refusals_total{{error="{token}",route="r"}} 1.0' in found
+    assert f'restproxy_circuit{{{d},state="closed"}} 1.0' in found
+    assert "restproxy_streams 0.0" in found
+    assert f"restproxy_access_lines_lost_total {float(losses.count)}" in found
+    assert not any("restproxy_broken_answers_total{" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    "value, error",
+    [
+        ("pyramid_restproxy; error=dns_error", "dns_error"),
+        ("cdn; error=x, pyramid_restproxy; error=dns_error", "dns_error"),
+        ("cdn; error=dns_error", None),
+        ("pyramid_restproxy", None),
+        ("", None),
+    ],
+)
+def test_what_of_proxy_status_is_ours(value, error):
+    assert refusal(value) == error
+
+
+def test_an_answer_that_breaks_off():
+    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\ncut"
+    with FakeBackend(cut) as backend:
+        app = client(backend.url)
+        with pytest.raises(TruncatedBody):
+            app.get("/api/x")
+        assert 'restproxy_broken_answers_total{route="r"} 1.0' in samples(app)
+
+
+def test_exchanges_beyond_the_first():
+    with FakeBackend(None) as bad, FakeBackend(Answer(body=b"ok")) as good:
+        app = client(bad.url, good.url, balance="first")
+        app.get("/api/x")
+        assert 'restproxy_retries_total{backend="b"} 1.0' in samples(app)
+
+
+def test_the_state_of_circuits_and_what_is_shed():
+    with FakeBackend(Answer(body=b"ok")) as backend:
+        app = client(backend.url, max_fails=1, cool_down=60)
+        (endpoint,) = app.app.registry.getUtility(IGateway).backends["b"].endpoints
+        circuit = f'restproxy_circuit{{backend="b",destination="{backend.url}",state='
+        endpoint.health.failed()
+        app.get("/api/x", status=503)
+        found = samples(app)
+        assert f'{circuit}"open"}} 1.0' in found
+        assert f'{circuit}"closed"}} 0.0' in found
+        refused = 'error="destination_unavailable",route="r"'
+        assert f"restproxy_refusals_total{{{refused}}} 1.0" in found
+        endpoint.health._open_until = 0.0
+        assert f'{circuit}"half-open"}} 1.0' in samples(app)
+
+
+def test_what_goes_on_without_its_store_is_told():
+    class Limits:
+        failures = 3
+
+    settings = {"restproxy.store": "redis://127.0.0.1:9/0", "restproxy.secret": "s"}
+    with FakeBackend(Answer(body=b"ok")) as backend:
+        app = client(backend.url, settings=settings, route={"cache": True})
+        app.app.registry.registerUtility(Limits(), IFailing, "limits")
+        app.get("/api/x")
+        found = samples(app)
+    assert 'restproxy_store_failures_total{store="limits"} 3.0' in found
+    assert 'restproxy_store_failures_total{store="cache"} 1.0' in found
 
 
 @pytest.mark.parametrize(

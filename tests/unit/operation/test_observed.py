@@ -11,6 +11,8 @@ from pyramid.config import Configurator
 from pyramid.response import Response
 from webob import Request
 
+from pyramid_restproxy.forwarding.wire.errors import TruncatedBody
+from pyramid_restproxy.operation.access import log, losses
 from pyramid_restproxy.operation.drain import IDrain
 from pyramid_restproxy.operation.observed import OBSERVED, observed_tween_factory
 from pyramid_restproxy.testing import Answer, FakeBackend
@@ -112,6 +114,16 @@ def test_a_line_for_each_request(access):
     assert (missing["status"], "route" in missing) == (404, False)
 
 
+def test_the_context_of_a_trace_passes_untouched_and_is_told(access):
+    context = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "v=1,w=2"}
+    with FakeBackend(Answer(body=b"ok")) as backend:
+        client = webtest.TestApp(application(LOGGED, backend.url), lint=False)
+        client.get("/api/x", headers=context)
+        sent = backend.requests[0]
+    assert {name: sent.header(name) for name in context} == context
+    assert lines(access)[0]["trace_id"] == "a" * 32
+
+
 def test_a_line_for_what_breaks(access):
     settings = {**LOGGED, "restproxy.unexpected_errors": "raise"}
     client = webtest.TestApp(application(settings, view=breaks))
@@ -138,6 +150,61 @@ def test_the_line_comes_when_the_content_has_been_sent(access):
     content.close()
     assert pieces.closed == 2
     assert len(lines(access)) == 1
+
+
+def test_an_answer_that_breaks_off_is_told(access):
+    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\ncut"
+    with FakeBackend(cut, Answer(pieces=[b"a", b"b"])) as backend:
+        app = application(LOGGED, backend.url)
+        _, _, content = Request.blank("/api/x").call_application(app)
+        with pytest.raises(TruncatedBody):
+            list(content)
+        content.close()
+        webtest.TestApp(app, lint=False).get("/api/x")
+    broken, whole = lines(access)
+    assert (broken["broken"], broken["status"]) == (True, 200)
+    assert "broken" not in whole
+
+
+def test_a_client_that_leaves_breaks_nothing_and_closes_once(access):
+    """Bug: an iterator that is closed by another is closed by the server as well."""
+    content = Endless()
+    app = application(LOGGED, view=lambda request: Response(app_iter=content))
+    _, _, pieces = Request.blank("/own").call_application(app)
+    reading = iter(pieces)
+    next(reading)
+    reading.close()
+    assert content.closed == 0
+    pieces.close()
+    assert content.closed == 1
+    assert "broken" not in lines(access)[0]
+
+
+class Endless:
+    closed = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return b"x"
+
+    def close(self):
+        self.closed += 1
+
+
+def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch):
+    def full(record):
+        raise OSError(28, "No space left on device")
+
+    with FakeBackend(Answer(pieces=[b"a", b"b"])) as backend:
+        client = webtest.TestApp(application(LOGGED, backend.url), lint=False)
+        monkeypatch.setattr(log, "handle", full)
+        monkeypatch.setattr(log, "level", logging.INFO)
+        before = losses.count
+        assert client.get("/own").text == "own"
+        assert client.get("/api/x").body == b"ab"
+        assert losses.count == before + 2
 
 
 def test_a_length_that_was_told_is_told():
