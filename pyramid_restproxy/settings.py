@@ -274,11 +274,34 @@ SETTINGS = (
         "Header field that carries an API key.",
     ),
     Setting(
+        "api_keys",
+        lines,
+        (),
+        "lines",
+        "API keys, ``name digest [routes=... scopes=... expires=...]``, one a line.",
+    ),
+    Setting(
         "api_keys.file",
         text,
         "",
         "path",
         "File with API keys, as ``prest keys`` writes it; read at start-up.",
+    ),
+    Setting(
+        "signing_keys",
+        lines,
+        (),
+        "lines",
+        "Keys with which requests that come in may be signed, ``id secret "
+        "[expires=...]``, one a line. A secret is ``env:VARIABLE``, ``file:PATH``, "
+        "``base64:...``, ``hex:...`` or ``whsec_...``.",
+    ),
+    Setting(
+        "signing_keys.file",
+        text,
+        "",
+        "path",
+        "File with such lines; read at start-up.",
     ),
     Setting(
         "token_validator",
@@ -339,6 +362,15 @@ SETTINGS = (
         "addresses",
         "Addresses or networks (CIDR) of the proxies in front of this "
         "application whose X-Forwarded-* fields are believed.",
+    ),
+    Setting(
+        "pseudonym",
+        tokens_or_nothing,
+        "pyramid_restproxy",
+        "token",
+        "How this gateway names itself in Via, Proxy-Status and Cache-Status. A request "
+        "that has it in Via has been here before (508): gateways in a row need "
+        "different ones.",
     ),
     Setting(
         "allowed_hosts",
@@ -439,6 +471,15 @@ BACKEND_OPTIONS = (
         "replace those of the client.",
     ),
     Setting(
+        "sign_with",
+        text,
+        "",
+        "words",
+        "Sign every request to it: the id of a key, its secret as in "
+        "``restproxy.signing_keys``, and ``request``, ``body``, ``webhook`` or "
+        "``rfc9421``, ``request`` where that is left out.",
+    ),
+    Setting(
         "verify",
         verification,
         True,
@@ -501,11 +542,13 @@ BACKEND_OPTIONS = (
     ),
     Setting(
         "retries",
-        number,
-        1,
+        optional_number,
+        None,
         "requests",
         "How often a request that got no answer is sent again: only idempotent ones, "
-        "or with ``Idempotency-Key``, and to another destination.",
+        "or with ``Idempotency-Key``, and to another destination if there is one. "
+        "Without a value: 1 where there are several destinations or "
+        "``retry_statuses``, else 0.",
     ),
     Setting(
         "retry_statuses",
@@ -630,6 +673,7 @@ class BackendSettings:
     total_timeout: float | None = None  #: seconds
     host: str = "destination"
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # secrets
+    sign_with: str = field(default="", repr=False)  # may hold a secret
     verify: bool | str = True
     cert: str | tuple[str, str] | None = None
     via_proxy: str | None = field(default=None, repr=False)  # may hold a password
@@ -638,7 +682,7 @@ class BackendSettings:
     balance: str = "round_robin"
     affinity: str = ""
     affinity_lost: str = "redistribute"
-    retries: int = 1
+    retries: int | None = None
     retry_statuses: tuple[int, ...] = ()
     retry_budget: float = 0.2
     max_fails: int | None = None
@@ -686,7 +730,10 @@ class Settings:
     drain_timeout: float = 30.0  #: seconds
     store: str = field(default="", repr=False)  # may hold a password
     api_keys_header: str = "api-key"
+    api_keys: tuple[str, ...] = ()
     api_keys_file: str = ""
+    signing_keys: tuple[str, ...] = field(default=(), repr=False)  # may hold secrets
+    signing_keys_file: str = ""
     token_validator: str = ""
     user_token_field: str = "user-token"
     user_token_cache_ttl: int = 60  #: seconds
@@ -695,6 +742,7 @@ class Settings:
     max_streams: int = 0
     secret: str = field(default="", repr=False)
     trusted_proxies: tuple[str, ...] = ()
+    pseudonym: str = "pyramid_restproxy"
     allowed_hosts: tuple[str, ...] = ()
     http_versions: tuple[str, ...] = ("1.0", "1.1")
     allow_trace: bool = False
@@ -703,8 +751,9 @@ class Settings:
     max_header_bytes: int = 65536  #: bytes
     require_https: bool = False
     hsts: int = 0  #: seconds
-    #: options given as ``restproxy.backend.<name>.<option>``, by backend, as read
-    backend: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: options given as ``restproxy.backend.<name>.<option>``, by backend, as read; they
+    #: may hold credentials
+    backend: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     #: lines of ``restproxy.transforms.<name>``, by name; they may hold credentials
     transforms: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 

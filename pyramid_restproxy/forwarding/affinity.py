@@ -81,7 +81,7 @@ def cookie_to_set(call: ProxyCall) -> str | None:
         return None
     name = cookie_name(backend.name)
     mark = endpoint_mark(backend.secret, backend.name, endpoint.url)
-    if call.request.cookies.get(name) == mark:
+    if _marked(call, backend, [endpoint]) is not None:
         return None
     secure = "; Secure" if call.request.scheme == "https" else ""
     return f"{name}={mark}; Path=/; HttpOnly; SameSite=Lax{secure}"

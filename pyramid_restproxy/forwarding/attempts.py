@@ -5,7 +5,7 @@
 - What was sent is sent again only where that cannot do harm: the method is idempotent
   (RFC 9110 section 9.2.2) or the request has an Idempotency-Key, its body can be
   replayed, ``retries`` and the retry budget allow it, and nothing of an answer has gone
-  on. It goes to a destination that has not been asked yet.
+  on. It goes to a destination that has not been asked yet, if there is one.
 - A kept connection that the backend closed unanswered is no failure of the backend:
   the same one is asked once more, on a new connection.
 - An answer with one of ``retry_statuses`` counts as a failure that was sent.
@@ -95,6 +95,8 @@ def _attempts(call: ProxyCall, backend: Backend) -> Answer:
     asked: list[Endpoint] = []
     failure: ForwardingFailed | None = None
     retries = options.retries
+    if retries is None:
+        retries = 1 if len(backend.endpoints) > 1 or options.retry_statuses else 0
     while (endpoint := choose(call, backend, asked)) is not None:
         asked.append(endpoint)
         call.endpoint, call.destination = endpoint, endpoint.destination
@@ -102,6 +104,8 @@ def _attempts(call: ProxyCall, backend: Backend) -> Answer:
             answer = _ask(call, backend, endpoint, deadline)
         except ForwardingFailed as error:
             failure = error
+            if deadline.left() <= 0:
+                break  # nobody else is to be judged by what time is left
             if error.failure in UNSENT:
                 continue
             if not _may_send_again(call, backend, retries):
@@ -112,9 +116,9 @@ def _attempts(call: ProxyCall, backend: Backend) -> Answer:
                 return answer
             answer.close()
             time.sleep(wait)
-            if asked and set(asked) >= set(backend.endpoints):
-                asked.clear()  # it did answer: it may be asked again
         retries -= 1
+        if set(asked) >= set(backend.endpoints):
+            asked.clear()  # each had its turn, and a retry is left
     raise failure or _nobody(backend)
 
 
@@ -131,20 +135,22 @@ def choose(
         return only if only.enabled and only.health.admit() else None
     left = [e for e in backend.endpoints if e.enabled and e not in asked]
     closed = [e for e in left if e.health.is_closed]
+    affinity = backend.options.affinity
+    owner = owner_of(call, backend, backend.endpoints) if affinity else None
+    if owner in closed:
+        return owner
+    if owner is not None and backend.options.affinity_lost == "refuse":
+        return owner if owner in left and owner.health.admit() else None
     if len(closed) < len(left) and (not closed or call.method in IDEMPOTENT):
         for each in left:  # one of those that rest may have rested enough
             if not each.health.is_closed and each.health.admit():
                 return each
     if not closed:
         return None
-    if backend.options.affinity:
-        owner = owner_of(call, backend, backend.endpoints)
-        if owner is not None and owner not in closed:
-            if backend.options.affinity_lost == "refuse":
-                return None
-            owner = owner_of(call, backend, closed)
-        if owner is not None:
-            return owner
+    if owner is not None:  # it is gone: the same other one for all of its clients
+        owner = owner_of(call, backend, closed)
+    if owner is not None:
+        return owner
     return closed[0] if len(closed) == 1 else backend.pick(closed)
 
 
@@ -252,6 +258,7 @@ def _send(
             raise
     if isinstance(call.body, LimitedBody):
         call.body.rewind()
+    call.attempts += 1
     return send(backend.adapter, request, destination, backend.options)
 
 
@@ -284,6 +291,8 @@ def outgoing(call: ProxyCall, destination: Destination, deadline: Deadline) -> O
 
 
 def _host(call: ProxyCall, destination: Destination) -> str:
+    if call.host is not None:
+        return call.host
     policy = call.backend.options.host
     if policy == "destination":
         return destination.authority

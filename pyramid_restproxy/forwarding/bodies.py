@@ -1,24 +1,36 @@
 """Bodies on their way through, never held whole: the request's and the answer's.
 
 Up: the bytes of ``wsgi.input``, from their start even where the application has read
-them already. Down: pieces as they come, the first of them read before the status
-goes out, so that a backend that breaks at once is a clean 502.
+them already. Where they do not come to their end that is the client's fault, 400
+(:class:`~pyramid_restproxy.routing.override.UnreadableBody`), and no backend is blamed.
+Down: pieces as they come, the first of them read before the status goes out, so that a
+backend that breaks at once is a clean 502.
 """
 
 from __future__ import annotations
 
+import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pyramid.httpexceptions import HTTPRequestEntityTooLarge
+
 from pyramid_restproxy.forwarding.failures import TRANSPORT_ERRORS, AnswerTooLarge
 from pyramid_restproxy.forwarding.model import Answer, AnswerBody
-from pyramid_restproxy.routing.override import read_up_to
+from pyramid_restproxy.routing.override import (
+    PushedBack,
+    UnreadableBody,
+    from_client,
+    read_up_to,
+)
 
 __all__ = [
     "AnswerPieces",
     "BoundedBody",
     "BytesBody",
     "LimitedBody",
+    "StreamedBody",
     "after_prelude",
     "is_event_stream",
     "request_body",
@@ -46,9 +58,16 @@ class LimitedBody:
         return self.length
 
     def read(self, size: int = -1) -> bytes:
-        """Read up to `size` bytes, all where it is negative."""
+        """Read up to `size` bytes, all where it is negative.
+
+        :raises UnreadableBody: where the client does not send it to its end.
+        """
         wanted = self._left if size < 0 else min(size, self._left)
-        piece: bytes = self._stream.read(wanted) if wanted else b""
+        if not wanted:
+            return b""
+        piece = from_client(self._stream.read, wanted)
+        if not piece:
+            raise UnreadableBody()  # the client left
         self._left -= len(piece)
         return piece
 
@@ -57,16 +76,63 @@ class LimitedBody:
         """Whether it can be sent once more: nothing was read, or it can be rewound."""
         return self._start is not None or self._left == self.length
 
-    @property
-    def rewindable(self) -> bool:
-        """Whether it can be read several times."""
-        return self._start is not None
-
     def rewind(self) -> None:
         """Go back to the start."""
         if self._left != self.length:
             self._stream.seek(self._start)
             self._left = self.length
+
+    def keep(self, limit: int) -> None:
+        """Make it one that can be read several times; before anything is read.
+
+        :param limit: bytes that are kept in a file where the server does not keep them.
+        :raises HTTPRequestEntityTooLarge: where there are more.
+        :raises UnreadableBody: where the client does not send it to its end.
+        """
+        if self._start is None:
+            self._stream, self._start = _in_file(self, limit), 0
+            self._left = self.length
+
+
+class StreamedBody:
+    """A request body whose end only the server knows, as a file.
+
+    It is not sent twice: how much there is is not known, so it is not kept for that.
+
+    :param stream: ``wsgi.input``, which ends where the body does.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._is_kept = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to `size` bytes, all where it is negative.
+
+        :raises UnreadableBody: where the client does not send it to its end.
+        """
+        return from_client(self._stream.read, size)
+
+    def rewind(self) -> None:
+        """Go back to the start of what :meth:`keep` kept."""
+        self._stream.seek(0)
+
+    def keep(self, limit: int) -> None:
+        """Make it one that can be read several times, as :meth:`LimitedBody.keep`."""
+        if not self._is_kept:
+            self._stream, self._is_kept = _in_file(self, limit), True
+
+
+def _in_file(body: LimitedBody | StreamedBody, limit: int) -> Any:
+    """Read a body into a temporary file, which goes with it."""
+    kept = tempfile.TemporaryFile()  # noqa: SIM115
+    weakref.finalize(body, kept.close)
+    while piece := body.read(SMALL):
+        if kept.tell() + len(piece) > limit:
+            raise HTTPRequestEntityTooLarge(f"The limit is {limit} bytes.")
+        kept.write(piece)
+    kept.seek(0)
+    return kept
 
 
 def request_body(environ: Mapping[str, Any]) -> tuple[Any, int | None]:
@@ -76,7 +142,8 @@ def request_body(environ: Mapping[str, Any]) -> tuple[Any, int | None]:
         the place of the stream; both are read from their start.
     :returns: the body and its length in bytes: (None, 0) where there is none, bytes
         where it is small, a file otherwise; length None where only the server knows
-        where it ends (chunked on servers that do not collect it).
+        where a large one ends (chunked on servers that do not collect it).
+    :raises UnreadableBody: where a small one does not come to its end.
     """
     stream = environ["wsgi.input"]
     length = environ.get("CONTENT_LENGTH")
@@ -84,14 +151,24 @@ def request_body(environ: Mapping[str, Any]) -> tuple[Any, int | None]:
         if environ.get("HTTP_TRANSFER_ENCODING") and environ.get(
             "wsgi.input_terminated"
         ):
-            return stream, None
+            return _streamed(stream)
         return None, 0
     size = int(length)
     start = _rewind(stream)
     if size > SMALL:
         return LimitedBody(stream, size, start), size
-    # Where the client left, what is missing is noticed by the backend.
-    return read_up_to(stream, size), size
+    body = read_up_to(stream, size)
+    if len(body) < size:
+        raise UnreadableBody()  # the client left; a backend would wait for the rest
+    return body, size
+
+
+def _streamed(stream: Any) -> tuple[Any, int | None]:
+    """Read the first block, so that of a small body all is known before it is sent."""
+    first = read_up_to(stream, SMALL + 1)
+    if len(first) <= SMALL:
+        return first, len(first)
+    return StreamedBody(PushedBack(first, stream)), None
 
 
 def _rewind(stream: Any) -> int | None:

@@ -18,6 +18,7 @@ from pyramid_restproxy.forwarding.model import (
     RequestTransform,
     ResponseTransform,
 )
+from pyramid_restproxy.negotiation import add_vary
 
 __all__ = ["cors_headers", "cors_preflight"]
 
@@ -90,7 +91,7 @@ def _grant(
     if "*" in allowed:
         headers.set("Access-Control-Allow-Origin", "*")
         return True
-    headers.add("Vary", "Origin")
+    add_vary(headers.pairs, "Origin")
     origin = call.headers.get("Origin")
     if origin is None or origin not in allowed:
         return False

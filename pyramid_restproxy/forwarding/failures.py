@@ -37,6 +37,7 @@ __all__ = [
     "UpgradeNotSupported",
     "failed",
     "failed_by",
+    "name_teller",
 ]
 
 
@@ -207,6 +208,12 @@ def failed(
     return error
 
 
+def name_teller(error: ForwardingFailed, pseudonym: str) -> None:
+    """Say in Proxy-Status who tells of a failure (RFC 9209 section 2)."""
+    assert isinstance(error, HTTPException)  # each of the classes above is one
+    error.headers["Proxy-Status"] = f"{pseudonym}; error={error.failure.token}"
+
+
 _BY_TOKEN = {each.token: each for each in reversed(Failure)}
 
 #: What other adapters raise, the more special first.
@@ -216,7 +223,7 @@ _FOREIGN: tuple[tuple[type[BaseException], Failure], ...] = (
     (requests.exceptions.SSLError, Failure.TLS_PROTOCOL),
     (requests.exceptions.ChunkedEncodingError, Failure.INCOMPLETE),
     (requests.exceptions.ContentDecodingError, Failure.PROTOCOL),
-    (requests.exceptions.InvalidHeader, Failure.PROTOCOL),
+    (requests.exceptions.InvalidHeader, Failure.INTERNAL),
     (requests.exceptions.ConnectionError, Failure.CONNECTION_REFUSED),
     (urllib3.exceptions.TimeoutError, Failure.READ_TIMEOUT),
     (urllib3.exceptions.HTTPError, Failure.INCOMPLETE),

@@ -7,21 +7,31 @@ they came in. What an intermediary must not pass on: RFC 9110 section 7.6.1.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from pyramid_restproxy.grammar import TOKEN
+
 __all__ = [
+    "HOP_BY_HOP",
+    "FORWARDED_FAMILY",
     "FieldList",
     "Fields",
+    "canonical_name",
     "connection_named",
     "drop",
+    "is_field",
     "is_safe_value",
+    "keep_cookies",
     "request_fields",
     "response_fields",
 ]
 
 Fields = list[tuple[str, str]]
+
+#: Says whether a name is wanted.
+Wanted = Callable[[str], bool]
 
 #: Fields that concern one connection only (RFC 9110 section 7.6.1, and older ones).
 HOP_BY_HOP = frozenset(
@@ -62,35 +72,57 @@ END_TO_END = frozenset({"cache-control", "content-type", "host", "content-length
 
 _UNSAFE = re.compile(r"[\r\n\0]")
 
-#: Environ keys to (name as sent, name in lower case); bounded, clients choose names.
-_names: dict[str, tuple[str, str]] = {}
+#: What stands for all fields in which a proxy speaks of its client.
+FORWARDED_FAMILY = "x-forwarded-*"
+
+#: Environ keys to (name as sent, name in lower case, its family or that again);
+#: bounded, clients choose names.
+_names: dict[str, tuple[str, str, str]] = {}
 _MAX_NAMES = 2048
 
 
-def _name(key: str) -> tuple[str, str]:
+def canonical_name(name: str) -> str:
+    """Return the one name of a field: lower case, and dashes, as WSGI reads it.
+
+    A WSGI server cannot tell ``X_User`` from ``X-User`` (PEP 3333), so neither may what
+    takes fields out or sets them.
+    """
+    return name.lower().replace("_", "-")
+
+
+def _name(key: str) -> tuple[str, str, str]:
     found = _names.get(key)
     if found is None:
         name = key[5:].replace("_", "-").title()
-        found = name, name.lower()
+        lowered = name.lower()
+        claims = lowered.startswith("x-forwarded-")
+        found = name, lowered, FORWARDED_FAMILY if claims else lowered
         if len(_names) < _MAX_NAMES:
             _names[key] = found
     return found
+
+
+#: WSGI has these without HTTP_; what comes with it was ``Content_Type`` on the wire.
+_TWINS = frozenset({"content-type", "content-length"})
 
 
 def request_fields(environ: Mapping[str, Any], without: frozenset[str]) -> Fields:
     """Read the fields of a request that may go on.
 
     :param environ: the WSGI environ; repeated fields are joined there already.
-    :param without: names (lower case) to leave out; see :data:`REQUEST_OWN`.
+    :param without: names (lower case) to leave out; see :data:`REQUEST_OWN`, and
+        :data:`FORWARDED_FAMILY`.
     :returns: the fields without these, and without those that ``Connection`` names.
     """
+    if "HTTP_CONTENT_TYPE" in environ or "HTTP_CONTENT_LENGTH" in environ:
+        without = without | _TWINS
     named = environ.get("HTTP_CONNECTION")
     dropped = without if named is None else without | connection_named(named)
     found = []
     for key, value in environ.items():
         if key[:5] == "HTTP_":
-            name, lowered = _names.get(key) or _name(key)
-            if lowered not in dropped:
+            name, lowered, family = _names.get(key) or _name(key)
+            if lowered not in dropped and family not in dropped:
                 found.append((name, value))
     if environ.get("CONTENT_TYPE"):
         found.append(("Content-Type", environ["CONTENT_TYPE"]))
@@ -125,9 +157,24 @@ def drop(fields: Iterable[tuple[str, str]], names: frozenset[str]) -> Fields:
     return [pair for pair in fields if pair[0].lower() not in names]
 
 
+def keep_cookies(fields: Iterable[tuple[str, str]], wanted: Wanted) -> Fields:
+    """Return the fields without the Set-Cookie lines of names that are not wanted."""
+    return [
+        (name, value)
+        for name, value in fields
+        if name.lower() != "set-cookie" or wanted(value.partition("=")[0].strip())
+    ]
+
+
 def is_safe_value(value: str) -> bool:
     """Say whether a value can stand in one field line (RFC 9110 section 5.5)."""
     return not _UNSAFE.search(value)
+
+
+def is_field(name: str, value: str) -> bool:
+    """Say whether a field can be written as it is (RFC 9110 sections 5.1 and 5.5)."""
+    in_latin_1 = max(value, default="") <= "\xff"
+    return bool(TOKEN.fullmatch(name)) and is_safe_value(value) and in_latin_1
 
 
 class FieldList:

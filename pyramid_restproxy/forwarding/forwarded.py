@@ -44,6 +44,13 @@ CLAIMS = frozenset(
 )
 
 
+#: The most that Max-Forwards counts from.
+MAX_FORWARDS = 999_999_999
+
+# A comment in Via (RFC 9110 section 5.6.5); those within comments are not looked for.
+_COMMENT = re.compile(r"\([^()]*\)")
+
+
 class TrustedProxies:
     """The networks whose claims are believed.
 
@@ -66,8 +73,8 @@ class TrustedProxies:
             found = ipaddress.ip_address(address)
         except ValueError:
             return False  # a unix socket, or a name: nobody to trust
-        mapped = getattr(found, "ipv4_mapped", None)
-        return any((mapped or found) in network for network in self._networks)
+        mapped = getattr(found, "ipv4_mapped", None) or found
+        return any(found in each or mapped in each for each in self._networks)
 
 
 def _network(word: str, setting: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -90,8 +97,15 @@ def client_address(environ: Mapping[str, Any], trusted: TrustedProxies) -> str:
     peer: str = environ.get("REMOTE_ADDR", "")
     said = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
     while peer in trusted and said and said[-1].strip():
-        peer = said.pop().strip()
+        peer = _without_port(said.pop().strip())
     return peer
+
+
+def _without_port(said: str) -> str:
+    """Return the address of ``192.0.2.1:80`` and ``[2001:db8::1]:80``."""
+    if said.startswith("["):
+        return said[1:].partition("]")[0]
+    return said.partition(":")[0] if said.count(":") == 1 else said
 
 
 class Client(NamedTuple):
@@ -159,10 +173,19 @@ def _appended(before: str | None, value: str) -> str:
 
 def forwarded_element(client: Client, by: str = "") -> str:
     """Make one element of Forwarded (RFC 7239 section 4)."""
-    node = f"[{client.address}]" if ":" in client.address else client.address
-    pairs = [("for", node or "unknown"), ("host", client.host)]
+    pairs = [("for", _node(client.address)), ("host", client.host)]
     pairs += [("proto", client.scheme), ("by", by)]
     return ";".join(f"{name}={_quoted(value)}" for name, value in pairs if value)
+
+
+def _node(address: str) -> str:
+    """Return an address as RFC 7239 section 6 names it: zones and sockets have none."""
+    bare = address.partition("%")[0]
+    try:
+        version = ipaddress.ip_address(bare).version
+    except ValueError:
+        return "unknown"
+    return f"[{bare}]" if version == 6 else bare
 
 
 def _quoted(value: str) -> str:
@@ -187,10 +210,16 @@ def is_loop(value: str | None, pseudonym: str) -> bool:
     """Say whether a Via value shows that the request was here before."""
     if not value or pseudonym not in value:
         return False
-    received_by = (entry.split()[1:2] for entry in value.split(","))
-    return any(found == [pseudonym] for found in received_by)
+    entries = _COMMENT.sub(" ", value).split(",")
+    return any(entry.split()[1:2] == [pseudonym] for entry in entries)
 
 
 def max_forwards(value: str | None) -> int | None:
-    """Read Max-Forwards (RFC 9110 section 7.6.2); None where it is no number."""
-    return int(value) if value and re.fullmatch(r"[0-9]{1,9}", value) else None
+    """Read Max-Forwards (RFC 9110 section 7.6.2); None where it is no number.
+
+    What is larger than :data:`MAX_FORWARDS` counts as that.
+    """
+    if not value or not re.fullmatch(r"[0-9]+", value):
+        return None
+    digits = value.lstrip("0") or "0"
+    return int(digits) if len(digits) < 10 else MAX_FORWARDS

@@ -35,10 +35,14 @@ from pyramid_restproxy.forwarding.failures import (
     failed_by,
 )
 from pyramid_restproxy.forwarding.fields import (
+    FORWARDED_FAMILY,
+    HOP_BY_HOP,
     REQUEST_OWN,
     FieldList,
     drop,
+    is_field,
     is_safe_value,
+    keep_cookies,
     request_fields,
     response_fields,
 )
@@ -60,7 +64,8 @@ from pyramid_restproxy.forwarding.model import (
 from pyramid_restproxy.forwarding.response import ProxyResponse
 from pyramid_restproxy.forwarding.transforms import (
     drop_cookies,
-    public_location,
+    is_for_all,
+    location_for_client,
     reads_body,
 )
 
@@ -77,7 +82,10 @@ FORWARDED = "pyramid_restproxy.forwarded"
 _COUNTED = ("OPTIONS", "TRACE")
 
 #: Fields that only this gateway says to a backend (lower case).
-_OWN = CLAIMS | {"via", "max-forwards"}
+_OWN = CLAIMS | {"via"}
+
+#: What a transform cannot set: it belongs to the connection, or says what the body is.
+_FRAMING = tuple(HOP_BY_HOP | {"content-length"})
 
 
 # -- before anything is sent -----------------------------------------------------
@@ -91,7 +99,7 @@ def refuse_early(request: Request, backend: str, gateway: Gateway) -> Response |
     :raises MalformedRequest: for an HTTP/1.1 request without Host.
     """
     environ = request.environ
-    if "websocket" in environ.get("HTTP_UPGRADE", "").lower():
+    if "HTTP_UPGRADE" in environ and _asks_for_websocket(environ["HTTP_UPGRADE"]):
         raise failed(Failure.UPGRADE, backend)
     if "HTTP_HOST" not in environ and environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
         raise MalformedRequest("The request has no Host.")  # RFC 9112 section 3.2
@@ -100,6 +108,12 @@ def refuse_early(request: Request, backend: str, gateway: Gateway) -> Response |
     if environ["REQUEST_METHOD"] in _COUNTED and _forwards_left(environ) == 0:
         return Response(status=200, headerlist=[("Content-Length", "0")])
     return None
+
+
+def _asks_for_websocket(upgrade: str) -> bool:
+    """Read Upgrade, a list of protocols with or without a version (RFC 9110 7.8)."""
+    protocols = upgrade.lower().split(",")
+    return any(each.partition("/")[0].strip() == "websocket" for each in protocols)
 
 
 def _forwards_left(environ: Mapping[str, Any]) -> int | None:
@@ -123,7 +137,9 @@ def make_call(
     limit = policy.max_request_body
     if limit is not None and (length is None or length > limit):
         raise HTTPRequestEntityTooLarge(f"The limit is {limit} bytes.")
-    without = _left_out(gateway.without, policy.identity_headers)
+    peer = environ.get("REMOTE_ADDR", "")
+    own = policy.identity_headers
+    without = _left_out(gateway.without, own, peer in gateway.trusted)
     path, query, prefix = target
     return ProxyCall(
         request=request,
@@ -139,9 +155,12 @@ def make_call(
 
 
 @lru_cache(maxsize=256)
-def _left_out(override: frozenset[str], identity: frozenset[str]) -> frozenset[str]:
+def _left_out(
+    override: frozenset[str], identity: frozenset[str], trusted: bool
+) -> frozenset[str]:
     """Return the names of fields that no client passes on through this route."""
-    return REQUEST_OWN | _OWN | override | identity
+    names = REQUEST_OWN | _OWN | override | identity
+    return names if trusted else names | {FORWARDED_FAMILY}
 
 
 def _add_own_fields(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> None:
@@ -157,6 +176,7 @@ def _add_own_fields(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> N
     pairs.append(("Via", via(environ.get("HTTP_VIA"), protocol, gateway.pseudonym)))
     if environ["REQUEST_METHOD"] in _COUNTED:
         left = _forwards_left(environ)
+        call.headers.remove("Max-Forwards")
         if left is not None:
             pairs.append(("Max-Forwards", str(left - 1)))
     if policy.identity:
@@ -193,12 +213,13 @@ def exchange(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> Response
     :raises ForwardingFailed: where there is no answer that could go on.
     """
     _keep_own_cookies(call, gateway)
-    for transform in policy.request_transforms:
-        response = transform(call)
+    if policy.request_transforms:
+        response = _transform_request(call, policy)
         if response is not None:
             return response
     if any(map(reads_body, policy.response_transforms)):
         call.headers.set("Accept-Encoding", "identity")
+        call.headers.remove("Range", "If-Range")  # a part cannot be filtered
     _add_own_fields(call, policy, gateway)
     gate = policy.gate
     if gate is not None and not gate.enter():
@@ -210,9 +231,10 @@ def exchange(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> Response
         if gate is not None:
             gate.leave()
         raise
+    finally:
+        _tell(call)
     if gate is not None:
         answer.gates += (gate,)
-    _tell(call)
     try:
         return _response(call, answer, policy, gateway)
     except BaseException:
@@ -222,11 +244,31 @@ def exchange(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> Response
 
 def _keep_own_cookies(call: ProxyCall, gateway: Gateway) -> None:
     """Take out the cookies that are ours, not the backend's."""
-    own = gateway.own_cookies
-    if call.backend.options.affinity == "cookie":
-        own |= {cookie_name(call.backend.name)}
+    own = _own_cookies(call, gateway)
     if own:
         drop_cookies(*own)(call)
+
+
+def _own_cookies(call: ProxyCall, gateway: Gateway) -> frozenset[str]:
+    if call.backend.options.affinity == "cookie":
+        return gateway.own_cookies | {cookie_name(call.backend.name)}
+    return gateway.own_cookies
+
+
+def _transform_request(call: ProxyCall, policy: RoutePolicy) -> Response | None:
+    """Run the transforms of the request; return what one of them answers."""
+    headers = call.headers
+    for transform in policy.request_transforms:
+        before = list(headers) if policy.cache is not None else []
+        response = transform(call)
+        if response is not None:
+            return response
+        if policy.cache is not None and not is_for_all(transform):
+            changed = {name.lower() for name, _ in set(headers) - set(before)}
+            call.personal |= changed
+    call.host = headers.get("Host")
+    headers.remove("Host", *_FRAMING)
+    return None
 
 
 def _tell(call: ProxyCall) -> None:
@@ -244,6 +286,10 @@ def _response(
     if answer.status == 407:  # RFC 9110 section 15.5.8: meant for us
         raise failed(Failure.PROXY_AUTHENTICATION, call.backend.name)
     answer.headers = FieldList(_stripped(answer))
+    own = _own_cookies(call, gateway)
+    if own and "Set-Cookie" in answer.headers:
+        pairs = answer.headers.pairs  # a backend may not set what is ours
+        pairs[:] = keep_cookies(pairs, lambda name: name not in own)
     if policy.rewrite_location and answer.status != 200:
         _rewrite_location(call, answer)
     _transform(call, answer, policy)
@@ -286,9 +332,8 @@ def _stripped(answer: Answer) -> list[tuple[str, str]]:
 
 def _rewrite_location(call: ProxyCall, answer: Answer) -> None:
     value = answer.headers.get("Location")
-    if value is not None and call.destination is not None:
-        public = call.request.scheme, call.request.host
-        rewritten = public_location(value, call.destination, call.prefix, public)
+    if value is not None:
+        rewritten = location_for_client(call, value)
         if rewritten != value:
             answer.headers.set("Location", rewritten)
 
@@ -302,3 +347,14 @@ def _transform(call: ProxyCall, answer: Answer, policy: RoutePolicy) -> None:
         except Exception as error:  # the application's code: told, and not passed on
             log.exception("a response transform of backend %r", call.backend.name)
             raise failed(Failure.TRANSFORM, call.backend.name) from error
+    if policy.response_transforms:
+        _check_fields(call, answer)
+
+
+def _check_fields(call: ProxyCall, answer: Answer) -> None:
+    """Hold transforms to what a WSGI server can write (PEP 3333)."""
+    answer.headers.remove(*HOP_BY_HOP)
+    for name, value in answer.headers:
+        if not is_field(name, value):
+            log.error("a response transform of %r set %r", call.backend.name, name)
+            raise failed(Failure.TRANSFORM, call.backend.name)

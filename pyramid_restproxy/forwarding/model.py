@@ -150,12 +150,16 @@ class ProxyCall:
     :ivar method: the method to send.
     :ivar path: the path below the destination's URL, percent-encoded.
     :ivar query: the query, percent-encoded, without ``?``.
-    :ivar headers: the fields to send; Host and framing are added later.
+    :ivar headers: the fields to send; framing is added later, and Host where there is
+        none.
     :ivar body: bytes, or a file that ends where the body does, or None.
     :ivar length: bytes of the body; None where it is not known beforehand.
     :ivar prefix: what was cut off the path, for X-Forwarded-Prefix and Location.
     :ivar destination: where it is being sent, or was sent last.
     :ivar endpoint: that, with what is known of it.
+    :ivar host: the Host to send, where it is not what the backend's option says.
+    :ivar personal: names (lower case) of fields that transforms set for this client;
+        known where there is a cache.
     :ivar attempts: how often somebody was asked.
     :ivar attributes: room for hooks and transforms.
     """
@@ -171,6 +175,8 @@ class ProxyCall:
     prefix: str = ""
     destination: Destination | None = None
     endpoint: Endpoint | None = None
+    host: str | None = None
+    personal: frozenset[str] = frozenset()
     attempts: int = 0
     attributes: dict[str, Any] = field(default_factory=dict)
 
@@ -236,7 +242,7 @@ class Gateway:
     :ivar answers: the store of cached answers, made for the first route that caches.
     :ivar own_cookies: names of cookies that are ours, and go to no backend.
     :ivar streams: how many event streams there may be at a time in this process.
-    :ivar pseudonym: how this gateway names itself in Via.
+    :ivar pseudonym: how this gateway names itself in Via, Proxy-Status, Cache-Status.
     """
 
     backends: dict[str, Backend]

@@ -16,6 +16,8 @@ from requests.adapters import BaseAdapter
 from pyramid_restproxy.forwarding.cache import MemoryStore, RedisStore, SharedCache
 from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.endpoint import Endpoint
+from pyramid_restproxy.forwarding.failures import PSEUDONYM
+from pyramid_restproxy.forwarding.fields import canonical_name
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies
 from pyramid_restproxy.forwarding.health import HealthPolicy
 from pyramid_restproxy.forwarding.load import Gate
@@ -70,6 +72,7 @@ def make_gateway(config: Configurator) -> Gateway:
             without=frozenset(name.lower() for name in settings.override_headers),
             streams=Gate(settings.max_streams),
             secret=settings.secret.encode() or secrets.token_bytes(32),
+            pseudonym=settings.pseudonym or PSEUDONYM,
         )
         config.registry.registerUtility(gateway, IGateway)
     return gateway
@@ -284,7 +287,7 @@ def add_proxy_route(
         strip_prefix=_flag(name, "strip_prefix", strip_prefix),
         path=path,
         identity_headers=frozenset(
-            each.lower() for each in (*identity_headers, *(identity or {}))
+            map(canonical_name, (*identity_headers, *(identity or {})))
         ),
         identity=_identity(name, identity or {}),
         request_transforms=_callables(name, request_transforms),
@@ -370,7 +373,7 @@ def _identity(
                 f"route {route!r}: identity {name!r}: {by!r}: expected a header field "
                 f"and one of {', '.join(KNOWN_BY)}, or a callable"
             )
-        found.append((name, known))
+        found.append((name.replace("_", "-"), known))
     return tuple(found)
 
 
@@ -387,7 +390,13 @@ def _make_cache(config: Configurator, route: str, policy: RoutePolicy) -> Shared
         gateway.answers,
         max_body=settings.cache_max_body,
         secret=gateway.secret,
+        name=gateway.pseudonym,
         credentials=policy.identity_headers,
+        never_with=[
+            name
+            for transform in policy.response_transforms
+            for name in getattr(transform, "takes", ())
+        ],
         # What is asked may differ from route to route although the URLs are the same.
         scope=route if policy.request_transforms else "",
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote_to_bytes
 
@@ -33,6 +34,10 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _SEPARATORS = re.compile(rb"[/\\]")
 #: A path with nothing escaped, and no backslash.
 _UNESCAPED = re.compile(r"/[A-Za-z0-9/._~!$&'()*+,;=:@-]*")
+#: What stands for a value in a route's pattern: as ``{id}``, or as ``:id`` in old ones.
+_PLACE = re.compile(r"\{[A-Za-z_][^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
+_OLD_PLACE = re.compile(r":[A-Za-z_]\w*")
+_ESCAPED_SLASH = re.compile(r"%2f", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
 
 #: How many times a path may have been escaped; more has no honest reason.
@@ -90,6 +95,8 @@ def check_path(path: str) -> None:
     """
     if _UNESCAPED.fullmatch(path) and "/." not in path:
         return  # most paths
+    if not path.startswith("/"):  # what follows an authority could be part of it
+        raise MalformedRequest("The path does not begin with a slash.")
     if _BAD_ESCAPE.search(path):
         raise MalformedRequest("The path has a malformed percent-escape.")
     found = path.encode("latin-1", "replace")
@@ -131,25 +138,55 @@ def tail_of(path: str, prefix: str, decoded: str) -> str:
     :param decoded: the decoded path that the route matched (PATH_INFO).
     :returns: the rest, beginning with ``/``.
     :raises MalformedRequest: where an escaped slash in the prefix makes the raw and
-        the decoded path disagree about where the rest begins.
+        the decoded path disagree about where the rest begins, or where the cut makes
+        a dot segment: ``/api*path`` and ``/api../x``.
     """
-    slashes = prefix.count("/")
-    partial = prefix.rpartition("/")[2]
-    if path == decoded and "%" not in path:
-        return "/" + _after(path, slashes)[len(partial) :]  # most paths
-    tail = _after(path, slashes)
-    wanted = _after(decoded, slashes)[len(partial) :]
-    if partial:
-        # `/api*path`: the rest begins within a segment, whose escapes we do not know.
-        tail = quote(wanted.encode("utf-8"), safe=_DECODED_SAFE)
-    elif unquote_to_bytes(tail) != wanted.encode("utf-8"):
-        raise MalformedRequest("The path has an escaped slash where none can be.")
-    return "/" + tail
+    start = _length_of(prefix, decoded)
+    if path == decoded and "%" not in path:  # most paths
+        tail = path[start:]
+    else:
+        at = _place_in(path, len(decoded[:start].encode("utf-8")))
+        if _ESCAPED_SLASH.search(path, 0, at):
+            raise MalformedRequest("The path has an escaped slash where none can be.")
+        tail = path[at:]
+    if prefix.endswith("/"):
+        return "/" + tail
+    tail = tail if tail.startswith("/") else "/" + tail
+    check_path(tail)  # it begins within a segment, so that this one is new
+    return tail
 
 
-def _after(path: str, slashes: int) -> str:
-    parts = path.split("/", slashes)
-    return parts[slashes] if len(parts) > slashes else ""
+def _length_of(prefix: str, decoded: str) -> int:
+    """Return how much of a decoded path the prefix of a pattern matches."""
+    if decoded.startswith(prefix) and "{" not in prefix:
+        return len(prefix)
+    found = _compiled(prefix).match(decoded)
+    if found:
+        return found.start(found.re.groups)
+    # Somebody has exchanged the path since it was matched.
+    return len(decoded) - len(decoded.split("/", prefix.count("/"))[-1])
+
+
+@lru_cache(maxsize=1024)
+def _compiled(prefix: str) -> re.Pattern[str]:
+    """Compile a prefix as Pyramid compiles patterns; its last group is the rest."""
+    places = _PLACE if _PLACE.search(prefix) else _OLD_PLACE
+    literals = [re.escape(text) for text in places.split(prefix)]
+    values = [
+        f"(?:{name[1:-1].partition(':')[2] or '[^/]+'})" if name[0] == "{" else "[^/]+"
+        for name in places.findall(prefix)
+    ]
+    pairs = zip(literals, [*values, "(.*)"], strict=True)
+    pattern = "".join(literal + value for literal, value in pairs)
+    return re.compile(pattern + r"\Z", re.DOTALL)
+
+
+def _place_in(path: str, size: int) -> int:
+    """Return the place in a raw path before which `size` bytes stand."""
+    at = 0
+    for _ in range(size):
+        at += 3 if path[at : at + 1] == "%" else 1
+    return at
 
 
 # -- joining and rewriting ---------------------------------------------------------
@@ -175,6 +212,8 @@ def fill_pattern(pattern: str, values: Mapping[str, Any]) -> str:
     :param values: a matchdict: decoded values; each becomes exactly one segment,
         so that a slash in it is escaped; a tuple becomes several.
     :raises KeyError: for a name that `values` does not have.
+    :raises MalformedRequest: where a value makes a dot segment: ``/x{id}`` matched
+        ``/x..`` and the pattern is ``/{id}``.
     """
 
     def segment(match: re.Match[str]) -> str:
@@ -186,7 +225,9 @@ def fill_pattern(pattern: str, values: Mapping[str, Any]) -> str:
         return "/".join(quote(str(part), safe="~!$&'()*+,;=:@-._") for part in parts)
 
     filled = re.sub(r"\{([A-Za-z_]\w*)(?::[^{}]*)?\}", segment, pattern)
-    return re.sub(r"\*([A-Za-z_]\w*)$", tail, filled)
+    filled = re.sub(r"\*([A-Za-z_]\w*)$", tail, filled)
+    check_path(filled)
+    return filled
 
 
 def edit_query(

@@ -11,12 +11,11 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from pyramid_restproxy.exceptions import MissingExtra
 from pyramid_restproxy.forwarding.bodies import BytesBody
 from pyramid_restproxy.forwarding.destination import Destination
-from pyramid_restproxy.forwarding.fields import FieldList
+from pyramid_restproxy.forwarding.fields import FieldList, keep_cookies
 from pyramid_restproxy.forwarding.model import (
     Answer,
     AnswerBody,
@@ -36,17 +35,26 @@ __all__ = [
     "drop_cookies",
     "edit_query_parameters",
     "html_filter",
+    "is_for_all",
     "json_filter",
+    "location_for_client",
     "public_location",
     "remove_request_headers",
     "remove_response_headers",
     "rename_request_header",
     "rename_response_header",
     "rewrite_content_location",
+    "set_cookie_filter",
     "set_path",
     "set_request_header",
     "set_response_header",
 ]
+
+#: A URL reference: scheme, authority, path, and the rest (RFC 3986 appendix B). Taken
+#: apart by hand because urlsplit drops white space and what is empty.
+_REFERENCE = re.compile(r"(?:([^:/?#]+):)?(?://([^/?#]*))?([^?#]*)(.*)")
+
+_CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s;"]+)', re.IGNORECASE)
 
 #: A body that a filter reads whole must not be larger, bytes.
 MAX_FILTERED = 2 * 1024 * 1024
@@ -59,6 +67,7 @@ def _on_request(change: Callable[[FieldList], None]) -> RequestTransform:
     def transform(call: ProxyCall) -> None:
         change(call.headers)
 
+    transform.is_for_all = True  # type: ignore[attr-defined]
     return transform
 
 
@@ -166,7 +175,11 @@ def edit_query_parameters(
 
 
 def public_location(
-    value: str, destination: Destination, prefix: str, public: tuple[str, str]
+    value: str,
+    destination: Destination,
+    prefix: str,
+    public: tuple[str, str],
+    host: str = "",
 ) -> str:
     """Turn a Location of the backend into one that leads back through the gateway.
 
@@ -174,24 +187,45 @@ def public_location(
     :param destination: who gave it.
     :param prefix: what was cut off the path of the request, e.g. ``/api``.
     :param public: scheme and host under which the client reached the gateway.
+    :param host: the name that the backend was called by, where it is another one.
     :returns: the reference for the client. Relative ones, ``//other`` ones and those
-        that lead elsewhere stay as they are; hosts are compared, not texts.
+        that lead elsewhere stay as they are, and so does a public one that has the
+        prefix already; hosts are compared, not texts.
     """
-    try:
-        parts = urlsplit(value)
-    except ValueError:
+    parts = _REFERENCE.fullmatch(value)
+    if parts is None:
         return value
-    ours = parts.netloc.lower() in (destination.authority.lower(), public[1].lower())
-    if parts.netloc and not (ours and parts.scheme in ("http", "https")):
+    scheme, authority, path, rest = parts.groups()
+    base = destination.base_path
+    if scheme is None and authority is None:
+        new = _public_path(path, base, prefix) if path.startswith("/") else None
+        if new is None:
+            return value
+        if new.startswith(("//", "/\\")):  # what is left could be read as a host
+            return f"{public[0]}://{public[1]}{new}{rest}"
+        return new + rest
+    scheme = (scheme or "").lower()
+    if not authority or scheme not in ("http", "https"):
         return value
-    if value.startswith("//") or not (parts.netloc or parts.path.startswith("/")):
+    named = _bare(authority)
+    if named == _bare(public[1]):
+        # Somebody who knows the public host may know more: the prefix, or that it
+        # must be https; nobody is sent back from https to http.
+        scheme = "https" if scheme == "https" else public[0]
+        known = path == prefix or path.startswith(prefix + "/")
+        new = path if prefix and known else _public_path(path or "/", base, prefix)
+    elif named in (_bare(destination.authority), _bare(host)):
+        scheme, new = public[0], _public_path(path or "/", base, prefix)
+    else:
         return value
-    path = _public_path(parts.path or "/", destination.base_path, prefix)
-    if path is None:
-        return value
-    if not parts.netloc:
-        return path + value[len(parts.path) :]
-    return urlunsplit((*public, path, parts.query, parts.fragment))
+    return value if new is None else f"{scheme}://{public[1]}{new}{rest}"
+
+
+def _bare(authority: str) -> str:
+    """Return an authority without the port that goes without saying."""
+    lowered = authority.lower()
+    name, _, port = lowered.rpartition(":")
+    return name if port in ("", "80", "443") and name else lowered
 
 
 def _public_path(path: str, base: str, prefix: str) -> str | None:
@@ -201,15 +235,38 @@ def _public_path(path: str, base: str, prefix: str) -> str | None:
     return prefix + path[len(base) :]
 
 
+def location_for_client(call: ProxyCall, value: str) -> str:
+    """Turn a URL reference of an answer into one for the client of a call.
+
+    Where the client is, is what the backend was told of it: X-Forwarded-Proto, -Host
+    and -Prefix, which begin with what a trusted proxy in front of us says.
+    """
+    if call.destination is None:
+        return value
+    told = call.headers
+    scheme = _first(told.get("X-Forwarded-Proto")).lower()
+    public = (
+        scheme if scheme in ("http", "https") else call.request.scheme,
+        _first(told.get("X-Forwarded-Host")) or call.request.host,
+    )
+    prefix = told.get("X-Forwarded-Prefix") or call.prefix
+    host = call.backend.options.host
+    named = "" if host in ("destination", "preserve") else host
+    return public_location(value, call.destination, prefix, public, named)
+
+
+def _first(value: str | None) -> str:
+    """Return the first of a list, or nothing."""
+    return (value or "").partition(",")[0].strip()
+
+
 def rewrite_content_location() -> ResponseTransform:
     """Treat Content-Location as Location is treated."""
 
     def transform(call: ProxyCall, answer: Answer) -> None:
         value = answer.headers.get("Content-Location")
-        if value is not None and call.destination is not None:
-            public = call.request.scheme, call.request.host
-            rewritten = public_location(value, call.destination, call.prefix, public)
-            answer.headers.set("Content-Location", rewritten)
+        if value is not None:
+            answer.headers.set("Content-Location", location_for_client(call, value))
 
     return transform
 
@@ -237,6 +294,17 @@ def _cookies_kept(keep: Callable[[str], bool]) -> RequestTransform:
         if kept:
             call.headers.add("Cookie", "; ".join(kept))
 
+    transform.is_for_all = True  # type: ignore[attr-defined]
+    return transform
+
+
+def set_cookie_filter(allow: Sequence[str]) -> ResponseTransform:
+    """Let the backend set only cookies of these names."""
+
+    def transform(call: ProxyCall, answer: Answer) -> None:
+        pairs = answer.headers.pairs
+        pairs[:] = keep_cookies(pairs, lambda name: name in allow)
+
     return transform
 
 
@@ -262,17 +330,26 @@ def cookie_attributes(
 
 def _cookie_line(line: str, domain: str | None, path: str | None, prefix: str) -> str:
     first, *attributes = line.split(";")
+    if first.lstrip().lower().startswith("__host-"):
+        return line  # without a domain and for all paths, or browsers refuse it
     kept = [first]
     for attribute in attributes:
-        name, _, value = attribute.strip().partition("=")
+        name, value = (part.strip() for part in attribute.partition("=")[::2])
         if name.lower() == "domain" and domain is not None:
             kept += [] if domain == "drop" else [f" Domain={domain}"]
         elif name.lower() == "path" and path is not None:
-            new = prefix + value if path == "prefix" else path
-            kept.append(f" Path={new}")
+            kept.append(_cookie_path(attribute, value, path, prefix))
         else:
             kept.append(attribute)
     return ";".join(kept)
+
+
+def _cookie_path(attribute: str, value: str, path: str, prefix: str) -> str:
+    if path != "prefix":
+        return f" Path={path}"
+    if not value.startswith("/"):
+        return attribute  # RFC 6265 section 5.2.4: none, so the path of the request
+    return f" Path={prefix}{value}"
 
 
 # -- contents ------------------------------------------------------------------------
@@ -285,12 +362,10 @@ def json_filter(drop: Sequence[str]) -> ResponseTransform:
     """
     names = frozenset(drop)
 
-    def transform(call: ProxyCall, answer: Answer) -> None:
-        if _media_type(answer).endswith(("/json", "+json")):
-            content = json.loads(_read_whole(answer))
-            _replace(answer, json.dumps(_without(content, names)).encode("utf-8"))
+    def change(content: bytes, charset: str) -> bytes:
+        return json.dumps(_without(json.loads(content), names)).encode("utf-8")
 
-    return _reading(transform)
+    return _filter(lambda name: name.endswith(("/json", "+json")), change)
 
 
 def _without(value: Any, names: frozenset[str]) -> Any:
@@ -312,15 +387,29 @@ def html_filter(remove: Sequence[str]) -> ResponseTransform:
     except ImportError as error:
         raise MissingExtra("html", "selectolax", "html_filter") from error
 
-    def transform(call: ProxyCall, answer: Answer) -> None:
-        if _media_type(answer) == "text/html":
-            page = LexborHTMLParser(_read_whole(answer))
-            for selector in remove:
-                for node in page.css(selector):
-                    node.decompose()
-            _replace(answer, (page.html or "").encode("utf-8"))
+    def change(content: bytes, charset: str) -> bytes:
+        page = LexborHTMLParser(_as_text(content, charset))
+        for selector in remove:
+            for node in page.css(selector):
+                node.decompose()
+        return (page.html or "").encode("utf-8")
 
-    return _reading(transform)
+    return _filter(lambda name: name == "text/html", change)
+
+
+def _as_text(content: bytes, charset: str) -> str:
+    """Decode a page; one that does not say how as browsers do."""
+    try:
+        return content.decode(charset or "utf-8")
+    except UnicodeDecodeError:
+        if charset:
+            raise
+        return content.decode("windows-1252", "replace")
+
+
+def is_for_all(transform: RequestTransform) -> bool:
+    """Say whether a transform sets the same for all clients, as far as is known."""
+    return getattr(transform, "is_for_all", False)
 
 
 def reads_body(transform: ResponseTransform) -> bool:
@@ -328,7 +417,27 @@ def reads_body(transform: ResponseTransform) -> bool:
     return getattr(transform, "reads_body", False)
 
 
-def _reading(transform: ResponseTransform) -> ResponseTransform:
+def _filter(
+    applies: Callable[[str], bool], change: Callable[[bytes, str], bytes]
+) -> ResponseTransform:
+    """Make a transform that changes the content of answers of some media types.
+
+    :param applies: whether it is for a media type.
+    :param change: takes the content and its charset, empty for none; gives UTF-8.
+    """
+
+    def transform(call: ProxyCall, answer: Answer) -> None:
+        media_type = _media_type(answer)
+        part = answer.status == 206 and media_type == "multipart/byteranges"
+        if not part and not applies(media_type):
+            return
+        if call.method == "HEAD" or answer.status in (204, 304):
+            return _forget_content(answer)
+        if answer.status == 206:  # RFC 9110 section 15.3.7: it may hide what must go
+            raise ValueError("a part of a body cannot be filtered")
+        content = _read_whole(answer)
+        _replace(answer, change(content, _charset(answer)) if content else content)
+
     transform.reads_body = True  # type: ignore[attr-defined]
     return transform
 
@@ -338,13 +447,18 @@ def _media_type(answer: Answer) -> str:
     return value.partition(";")[0].strip().lower()
 
 
+def _charset(answer: Answer) -> str:
+    found = _CHARSET.search(answer.headers.get("Content-Type") or "")
+    return found[1].lower() if found else ""
+
+
 def _read_whole(answer: Answer) -> bytes:
     """Read a body that is to be changed.
 
     :raises ValueError: where it is compressed, or larger than the limit.
     """
-    coding = answer.headers.get("Content-Encoding", "identity")
-    if coding != "identity":
+    coding = answer.headers.get("Content-Encoding") or "identity"
+    if coding.strip().lower() != "identity":
         raise ValueError(f"a body in {coding} cannot be filtered")
     pieces, size = [], 0
     while piece := answer.body.read_piece():
@@ -355,15 +469,20 @@ def _read_whole(answer: Answer) -> bytes:
     return b"".join(pieces)
 
 
+def _forget_content(answer: Answer) -> None:
+    """Take out what describes the bytes of the backend's content."""
+    answer.headers.remove("ETag", "Content-MD5", "Digest", "Content-Digest")
+    answer.headers.remove("Repr-Digest", "Accept-Ranges", "Content-Range")
+    answer.headers.remove("Content-Length")
+
+
 def _replace(answer: Answer, content: bytes) -> None:
     """Send other content: what described the old bytes goes."""
     body: AnswerBody = answer.body
     body.close()
     answer.body = BytesBody(content)
-    answer.headers.remove("ETag", "Content-MD5", "Digest", "Content-Digest")
-    answer.headers.remove("Accept-Ranges", "Content-Range")
+    _forget_content(answer)
     answer.headers.set("Content-Length", str(len(content)))
-    charset = re.search(r"charset\s*=", answer.headers.get("Content-Type") or "", re.I)
-    if charset:
+    if _charset(answer) or not content.isascii():
         media_type = _media_type(answer)
         answer.headers.set("Content-Type", f"{media_type}; charset=utf-8")

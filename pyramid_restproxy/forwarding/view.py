@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -9,6 +10,8 @@ from typing import Any, ClassVar
 from pyramid.request import Request
 from pyramid.response import Response
 
+from pyramid_restproxy.forwarding.failures import ForwardingFailed, name_teller
+from pyramid_restproxy.forwarding.fields import canonical_name
 from pyramid_restproxy.forwarding.forwarder import exchange, make_call, refuse_early
 from pyramid_restproxy.forwarding.model import (
     Answer,
@@ -30,15 +33,20 @@ from pyramid_restproxy.forwarding.target import (
 __all__ = ["ForwardedRoute", "ProxyView", "forward", "prefix_of", "route_target"]
 
 
+#: The ``*tail`` of a pattern, as Pyramid finds it.
+_TAIL = re.compile(r"\*\w*\Z")
+
+
 @lru_cache(maxsize=1024)
 def prefix_of(pattern: str) -> str | None:
     """Return what stands before the ``*tail`` of a route's pattern.
 
     :returns: e.g. ``/api/``; None where the pattern has no tail.
     """
-    before, star, _ = pattern.rpartition("*")
-    if not star:
+    found = _TAIL.search(pattern)
+    if found is None:
         return None
+    before = pattern[: found.start()]
     return before if before.startswith("/") else "/" + before
 
 
@@ -51,17 +59,31 @@ def route_target(request: Request, policy: RoutePolicy) -> tuple[str, str, str]:
     path, query = raw_target(environ)
     check_path(path)
     script_name = environ.get("SCRIPT_NAME", "")
-    if policy.path is not None:
-        return fill_pattern(policy.path, request.matchdict), query, ""
     below = _below(path, script_name) if script_name else path
+    if policy.path is not None:
+        return _filled(request, policy.path, below), query, ""
     route = request.matched_route  # None where a view was found by traversal
     prefix = prefix_of(route.pattern) if route and policy.strip_prefix else None
     if prefix is None:
         return below, query, script_name
-    info = environ["PATH_INFO"]
-    tail = tail_of(below, prefix, info if info.isascii() else request.path_info)
+    tail = _tail(request, prefix, below)
     cut = below[: len(below) - len(tail)] if below.endswith(tail) else prefix
     return tail, query, script_name + cut.rstrip("/")
+
+
+def _filled(request: Request, pattern: str, below: str) -> str:
+    """Fill the pattern of the path to send; the tail of the route as it came."""
+    found, route = _TAIL.search(pattern), request.matched_route
+    if found is None or route is None or not route.pattern.endswith(found[0]):
+        return fill_pattern(pattern, request.matchdict)
+    before = fill_pattern(pattern[: found.start()], request.matchdict)
+    tail = _tail(request, prefix_of(route.pattern) or "/", below)
+    return before.rstrip("/") + tail
+
+
+def _tail(request: Request, prefix: str, below: str) -> str:
+    info = request.environ["PATH_INFO"]
+    return tail_of(below, prefix, info if info.isascii() else request.path_info)
 
 
 def _below(path: str, script_name: str) -> str:
@@ -83,10 +105,15 @@ def forward(
     """
     gateway: Gateway = request.registry.getUtility(IGateway)
     found = backend_named(gateway, backend)
-    refused = refuse_early(request, backend, gateway)
-    if refused is not None:
-        return refused
-    return exchange(make_call(request, found, policy, gateway, target), policy, gateway)
+    try:
+        refused = refuse_early(request, backend, gateway)
+        if refused is not None:
+            return refused
+        call = make_call(request, found, policy, gateway, target)
+        return exchange(call, policy, gateway)
+    except ForwardingFailed as error:
+        name_teller(error, gateway.pseudonym)
+        raise
 
 
 def backend_named(gateway: Gateway, name: str) -> Backend:
@@ -162,7 +189,7 @@ class ProxyView:
         return RoutePolicy(
             strip_prefix=self.strip_prefix,
             path=self.path,
-            identity_headers=frozenset(name.lower() for name in self.identity_headers),
+            identity_headers=frozenset(map(canonical_name, self.identity_headers)),
             request_transforms=(self.prepare_request, *self.request_transforms),
             response_transforms=(*self.response_transforms, self.process_response),
             rewrite_location=self.rewrite_location,

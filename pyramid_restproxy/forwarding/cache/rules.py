@@ -140,6 +140,7 @@ def may_store(
     status: int,
     response_fields: Fields,
     credentials: frozenset[str] = CREDENTIALS,
+    never_with: frozenset[str] = frozenset(),
 ) -> bool:
     """Say whether a shared cache may store an answer. In doubt it may not.
 
@@ -148,6 +149,7 @@ def may_store(
 
     :param credentials: request fields with which an answer must be meant for all
         expressly (section 3.5), names in lower case.
+    :param never_with: fields of an answer that make it one client's, in lower case.
     """
     said = cache_control(response_fields)
     return (
@@ -156,7 +158,7 @@ def may_store(
         and "no-store" not in cache_control(request_fields)
         and "no-store" not in said
         and "private" not in said
-        and not has(response_fields, _UNSTORED)
+        and not has(response_fields, _UNSTORED | never_with)
         and not has(request_fields, _RANGE)
         and varies_by(response_fields) is not None
         and (not has(request_fields, credentials) or _is_for_all(said))

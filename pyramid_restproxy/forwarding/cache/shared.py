@@ -102,6 +102,7 @@ class SharedCache:
     :param credentials: what, besides Authorization, names the user to the backend:
         request fields with which an answer is kept only where it says that it is for
         all (RFC 9111 section 3.5).
+    :param never_with: fields of an answer that make it one client's.
     :param scope: tells the answers of this cache from others in the same store.
     :param refreshes: how many stale answers are renewed in the background at once.
     :param name: how the cache calls itself in Cache-Status, a token.
@@ -118,6 +119,7 @@ class SharedCache:
         secret: bytes = b"",
         key_fields: Iterable[str] = (),
         credentials: Iterable[str] = (),
+        never_with: Iterable[str] = (),
         scope: str = "",
         refreshes: int = 8,
         name: str = PSEUDONYM,
@@ -131,6 +133,7 @@ class SharedCache:
         self._keep = keep
         self._key_fields = frozenset(each.lower() for each in key_fields)
         self._credentials = CREDENTIALS | {each.lower() for each in credentials}
+        self._never_with = frozenset(each.lower() for each in never_with)
         self._scope = scope
         self._name = name
 
@@ -356,7 +359,8 @@ class SharedCache:
             asked.client_fields,
             entry.status,
             entry.fields,
-            self._credentials,
+            self._credentials | asked.call.personal,
+            self._never_with,
         )
 
     def _use(self, entry: Entry) -> float:

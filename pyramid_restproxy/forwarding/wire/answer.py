@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 import httptools
@@ -26,6 +27,9 @@ RECEIVE = 65536
 #: How the end of a body is known (RFC 9112 section 6.3).
 NONE, LENGTH, CHUNKED, CLOSE = "none", "length", "chunked", "close"
 
+
+#: What a reason phrase must not have (RFC 9112 section 4).
+_NO_REASON = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
 
 #: Field names as they came to (text, lower case); bounded, servers choose some.
 _names: dict[bytes, tuple[str, str]] = {}
@@ -107,6 +111,8 @@ class Head:
         :raises TruncatedBody: where the chunks of the body do.
         """
         if not self.complete:
+            if self._seen < 5:
+                self._check_start(data)
             self._seen += len(data)
             if self._seen > MAX_HEAD + RECEIVE:
                 raise MalformedAnswer(f"the head is longer than {MAX_HEAD} bytes")
@@ -128,6 +134,12 @@ class Head:
             raise MalformedAnswer(f"the head is longer than {MAX_HEAD} bytes")
         if in_body and not self.ended:
             self._bound_framing(len(data), len(self.pieces) > before)
+
+    def _check_start(self, data: bytes) -> None:
+        """Hear HTTP only: the parser takes RTSP and ICE for HTTP as well."""
+        expected = b"HTTP/"[self._seen :]
+        if not (data.startswith(expected) or expected.startswith(data)):
+            raise MalformedAnswer("not HTTP/1: it does not begin with HTTP/")
 
     def _bound_framing(self, size: int, progress: bool) -> None:
         """Bound chunk lines and trailers, which are neither head nor content."""
@@ -171,6 +183,8 @@ class Head:
         self.status = status = self.parser.get_status_code()
         if status < 200:
             return self._skip_interim()
+        if self._reason != b"OK" and _NO_REASON.search(self._reason):
+            raise MalformedAnswer("the reason phrase has a control character")
         if status > 599 or self.parser.get_http_version() not in ("1.1", "1.0"):
             raise MalformedAnswer(f"status {status} or version not of HTTP/1")
         self.framing, self.length = self._framed()

@@ -12,7 +12,8 @@ from pyramid.config import Configurator
 from pyramid_restproxy.forwarding.failures import AnswerTooLarge
 from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.forwarding.wire.errors import TruncatedBody as ForwardingCut
-from pyramid_restproxy.testing import Answer, FakeBackend
+from pyramid_restproxy.testing import Answer, FakeBackend, FaultBackend
+from pyramid_restproxy.testing.faults import hang
 
 OK = Answer(body=b"ok")
 
@@ -98,6 +99,27 @@ def test_retries_are_counted():
         urls = one.url, two.url, good.url
         app(*urls, balance="first").get("/", status=502)
         app(*urls, balance="first", retries=2).get("/")
+
+
+def test_one_destination_is_asked_again_where_retries_are_set():
+    with FakeBackend(None, OK) as backend:
+        assert app(backend.url, retries=1).get("/").body == b"ok"
+        assert len(backend.requests) == 2
+    with FakeBackend(None, OK) as backend:
+        app(backend.url, retries=1).post("/", b"x", status=502)
+        assert len(backend.requests) == 1
+    with FakeBackend(None, OK) as backend:
+        app(backend.url).get("/", status=502)
+
+
+def test_nobody_is_judged_by_the_time_that_was_left():
+    with FaultBackend(hang()) as first, FakeBackend(OK) as second:
+        testapp, endpoints = with_endpoints(
+            first.url, second.url, balance="first", total_timeout=0.2, max_fails=1
+        )
+        testapp.get("/", status=504)
+        assert second.connections == 0
+        assert endpoints[1].health.is_closed
 
 
 # -- answers that may be asked for again -----------------------------------------------

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 
 import pytest
+from pyramid.httpexceptions import HTTPRequestEntityTooLarge
 from pyramid.request import Request
 
 from pyramid_restproxy.forwarding import bodies
 from pyramid_restproxy.forwarding.fields import FieldList
 from pyramid_restproxy.forwarding.model import Answer
+from pyramid_restproxy.routing.override import UnreadableBody
 
 LARGE = b"x" * (bodies.SMALL + 1)
 
@@ -43,9 +45,56 @@ def test_a_small_body_is_bytes(stream):
     assert bodies.request_body(environ(b"hello", stream)) == (b"hello", 5)
 
 
-def test_a_small_body_that_the_client_cut_is_what_came():
+class Broken(Stream):
+    """A body that breaks after what there is, as the reader of a server does."""
+
+    def __init__(self, content, error):
+        super().__init__(content)
+        self._error = error
+
+    def read(self, size=-1):
+        piece = super().read(size)
+        if piece:
+            return piece
+        raise self._error
+
+
+class ParseError(Exception):
+    """What a server has of its own."""
+
+
+ERRORS = [ParseError("InvalidChunkSize"), OSError("no more data"), ValueError()]
+
+
+def test_a_small_body_that_the_client_cut_is_its_fault():
     cut = {"CONTENT_LENGTH": "9", "wsgi.input": Stream(b"hello")}
-    assert bodies.request_body(cut) == (b"hello", 9)
+    with pytest.raises(UnreadableBody):
+        bodies.request_body(cut)
+
+
+def test_a_large_body_that_the_client_cut_is_its_fault():
+    cut = {"CONTENT_LENGTH": str(len(LARGE)), "wsgi.input": Stream(b"x" * 70)}
+    body, _ = bodies.request_body(cut)
+    assert body.read(100) == b"x" * 70
+    with pytest.raises(UnreadableBody):
+        body.read(100)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("length", ["9", "70000", ""])
+def test_what_a_server_raises_is_the_clients_fault(error, length):
+    given = {
+        "CONTENT_LENGTH": length,
+        "wsgi.input": Broken(b"hello", error),
+        "wsgi.input_terminated": True,
+        "HTTP_TRANSFER_ENCODING": "chunked",
+    }
+    with pytest.raises(UnreadableBody) as caught:
+        body, _ = bodies.request_body(given)
+        while body.read(100):
+            pass
+    assert caught.value.__cause__ is error
+    assert caught.value.status_int == 400
 
 
 def test_a_large_body_is_a_file_that_ends_where_the_body_does():
@@ -84,13 +133,40 @@ def test_what_the_application_has_read_is_there_again(attribute):
 
 
 def test_a_body_whose_end_only_the_server_knows():
-    stream = Stream(b"hello")
-    given = {
-        "wsgi.input": stream,
+    body, length = bodies.request_body(streamed(LARGE))
+    assert length is None
+    assert b"".join(iter(lambda: body.read(1000), b"")) == LARGE
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", LARGE[1:]])
+def test_a_small_body_whose_end_only_the_server_knows(content):
+    assert bodies.request_body(streamed(content)) == (content, len(content))
+
+
+def streamed(content):
+    return {
+        "wsgi.input": Stream(content),
         "wsgi.input_terminated": True,
         "HTTP_TRANSFER_ENCODING": "chunked",
     }
-    assert bodies.request_body(given) == (stream, None)
+
+
+@pytest.mark.parametrize(
+    "given", [streamed(LARGE), environ(LARGE, Stream(LARGE)), environ(LARGE)]
+)
+def test_a_body_that_is_kept_can_be_read_several_times(given):
+    body, _ = bodies.request_body(given)
+    for _ in range(3):
+        body.keep(len(LARGE))
+        assert b"".join(iter(lambda: body.read(70000), b"")) == LARGE
+        body.rewind()
+
+
+@pytest.mark.parametrize("given", [streamed(LARGE), environ(LARGE, Stream(LARGE))])
+def test_what_is_kept_has_a_limit(given):
+    body, _ = bodies.request_body(given)
+    with pytest.raises(HTTPRequestEntityTooLarge):
+        body.keep(len(LARGE) - 1)
 
 
 class Pieces:

@@ -73,6 +73,21 @@ def test_an_answer_says_who_may_read_it_once(backend):
     assert without.headers["Vary"] == "Origin"
 
 
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        (["origin"], "origin"),
+        (["*"], "*"),
+        (["Accept", "Cookie"], "Accept, Cookie, Origin"),
+    ],
+)
+def test_vary_names_the_origin_once(before, after):
+    headers = [("Vary", value) for value in before]
+    with FakeBackend(Answer(headers=headers, body=b"ok")) as backend:
+        found = client(backend).get("/x", headers={"Origin": ORIGIN})
+    assert ", ".join(found.headers.getall("Vary")) == after
+
+
 def test_all_origins(backend):
     answer = client(backend, origins="*").get("/x")
     assert answer.headers["Access-Control-Allow-Origin"] == "*"

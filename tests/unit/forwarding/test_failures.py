@@ -48,7 +48,7 @@ POOL = urllib3.HTTPConnectionPool("h")
         (requests.exceptions.ConnectTimeout(), Failure.CONNECTION_TIMEOUT),
         (requests.exceptions.ReadTimeout(), Failure.READ_TIMEOUT),
         (requests.exceptions.ChunkedEncodingError(), Failure.INCOMPLETE),
-        (requests.exceptions.InvalidHeader(), Failure.PROTOCOL),
+        (requests.exceptions.InvalidHeader(), Failure.INTERNAL),
         (requests.exceptions.InvalidURL(), Failure.INTERNAL),
         (
             from_urllib3(urllib3.exceptions.NameResolutionError("h", POOL, OSError())),

@@ -22,6 +22,7 @@ CLIENT = Client("192.0.2.1", "http", "public.example", "/api")
         (["10.0.0.0/8"], "", False),
         (["10.0.0.0/8"], "unix:", False),
         ([], "10.1.2.3", False),
+        (["::ffff:10.0.0.0/104"], "::ffff:10.1.2.3", True),
     ],
 )
 def test_trusted_proxies(words, address, trusted):
@@ -74,6 +75,9 @@ def test_rfc_7239_is_added_to_what_a_trusted_proxy_says():
     "client, element",
     [
         (Client("::1", "https", "h:8443", ""), 'for="[::1]";host="h:8443";proto=https'),
+        (Client("fe80::1%eth0", "http", "h", ""), 'for="[fe80::1]";host=h;proto=http'),
+        (Client("unix:", "http", "h", ""), "for=unknown;host=h;proto=http"),
+        (Client("localhost", "http", "h", ""), "for=unknown;host=h;proto=http"),
         (Client("", "http", 'a"b\\c', ""), 'for=unknown;host="a\\"b\\\\c";proto=http'),
     ],
 )
@@ -95,6 +99,8 @@ def test_via(before, after):
         ("1.1 gw", True),
         ("1.0 fred, 1.1 gw (comment)", True),
         ("1.1 gw2", False),
+        ("1.1 fred (a, 1.1 gw , b)", False),
+        ("1.1 fred (x), 2 gw", True),
         ("1.1 other-gw", False),
         ("gw", False),
         ("", False),
@@ -105,7 +111,35 @@ def test_a_loop_is_seen_by_our_own_name(value, loop):
 
 
 @pytest.mark.parametrize(
-    "value, number", [("0", 0), ("5", 5), (None, None), ("-1", None), ("x", None)]
+    "value, number",
+    [
+        ("0", 0),
+        ("00", 0),
+        ("5", 5),
+        ("0000000000005", 5),
+        ("1000000000", 999_999_999),
+        ("9" * 5000, 999_999_999),
+        (None, None),
+        ("", None),
+        ("-1", None),
+        ("x", None),
+    ],
 )
 def test_max_forwards(value, number):
     assert forwarded.max_forwards(value) == number
+
+
+@pytest.mark.parametrize(
+    "said, address",
+    [
+        ("6.6.6.6:4711", "6.6.6.6"),
+        ("[2001:db8::6]:4711", "2001:db8::6"),
+        ("[2001:db8::6]", "2001:db8::6"),
+        ("2001:db8::6", "2001:db8::6"),
+        ("6.6.6.6, 10.0.0.7:80", "6.6.6.6"),
+    ],
+)
+def test_the_port_of_a_client_is_no_part_of_its_address(said, address):
+    trusted = forwarded.TrustedProxies(["10.0.0.0/8"])
+    environ = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": said}
+    assert forwarded.client_address(environ, trusted) == address

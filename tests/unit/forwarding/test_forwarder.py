@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import webtest
 from pyramid.config import Configurator
+from requests.adapters import HTTPAdapter
 
 from pyramid_restproxy.forwarding import transforms
 from pyramid_restproxy.testing import Answer, FakeBackend
@@ -72,21 +75,68 @@ CHUNKED = {
 }
 
 
-def test_a_body_of_unknown_length_is_over_any_limit(backend):
-    testapp = app(backend, max_request_body=3)
-    environ = CHUNKED
-    request = webtest.TestRequest.blank("/api/x", environ, method="POST")
-    assert testapp.do_request(request, status=413)
-
-
-def test_a_body_of_unknown_length_goes_up_in_chunks(backend):
-    environ = CHUNKED
-    request = webtest.TestRequest.blank("/api/x", environ, method="POST")
-    request.body_file = __import__("io").BytesIO(b"hello")
+def chunked(body):
+    request = webtest.TestRequest.blank("/api/x", CHUNKED, method="POST")
+    request.body_file = io.BytesIO(body)
     request.environ.pop("CONTENT_LENGTH", None)
-    app(backend).do_request(request)
+    return request
+
+
+def test_a_large_body_of_unknown_length_is_over_any_limit(backend):
+    testapp = app(backend, max_request_body=200_000)
+    assert testapp.do_request(chunked(b"x" * 65_536), status=200)
+    assert testapp.do_request(chunked(b"x" * 65_537), status=413)
+    assert app(backend, max_request_body=3).do_request(chunked(b"four"), status=413)
+
+
+def test_a_large_body_of_unknown_length_goes_up_in_chunks(backend):
+    body = b"0123456789" * 7000
+    app(backend).do_request(chunked(body))
     assert backend.requests[0].header("Transfer-Encoding") == "chunked"
-    assert backend.requests[0].body == b"hello"
+    assert backend.requests[0].body == body
+
+
+@pytest.mark.parametrize("body", [b"hello", b""])
+def test_a_small_body_of_unknown_length_is_read_first(backend, body):
+    app(backend).do_request(chunked(body))
+    assert backend.requests[0].header("Transfer-Encoding") is None
+    assert backend.requests[0].header("Content-Length") == str(len(body))
+    assert backend.requests[0].body == body
+
+
+class BrokenStream:
+    """A body whose chunks are none after the first, as gunicorn says it."""
+
+    def __init__(self):
+        self._pieces = [b"x" * 70_000]
+
+    def read(self, size):
+        if self._pieces:
+            return self._pieces.pop()
+        raise RuntimeError("InvalidChunkSize")
+
+
+@pytest.mark.parametrize("adapter", [None, HTTPAdapter()])
+@pytest.mark.parametrize(
+    "framing", [CHUNKED, {"CONTENT_LENGTH": "80000"}, {"CONTENT_LENGTH": "9"}]
+)
+def test_a_body_that_breaks_is_400_and_no_fault_of_the_backend(adapter, framing):
+    with FakeBackend() as backend, Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_backend("b", backend.url, adapter=adapter, max_fails=1)
+        config.add_proxy_route("r", "/api/*path", "b")
+        testapp = webtest.TestApp(config.make_wsgi_app(), lint=False)
+        for _ in range(2):
+            environ = {**framing, "wsgi.input": BrokenStream()}
+            request = webtest.TestRequest.blank("/api/x", environ, method="POST")
+            if "CONTENT_LENGTH" not in framing:
+                request.environ.pop("CONTENT_LENGTH", None)
+            if framing == {"CONTENT_LENGTH": "9"}:
+                request.environ["wsgi.input"]._pieces = [b"short"]
+            refused = testapp.do_request(request, status=400)
+            assert "body" in refused.json["detail"]
+            assert "InvalidChunkSize" not in refused.text
+        assert testapp.get("/api/y").status_int == 200
 
 
 def test_claims_count_only_from_trusted_proxies(backend):
@@ -148,3 +198,166 @@ def test_a_filter_that_fails_is_502_and_logged(backend, caplog):
         refused = testapp.get("/api/x", status=502)
     assert refused.headers["Proxy-Status"].endswith("http_response_transform_error")
     assert "response transform of backend 'b'" in caplog.text
+
+
+# -- what transforms may not do --------------------------------------------------------
+
+
+def set_framing(call):
+    call.headers.set("Content-Length", "1")
+    call.headers.set("Transfer-Encoding", "chunked")
+    call.headers.set("Connection", "close")
+
+
+def test_a_transform_cannot_set_the_framing(backend):
+    app(backend, request_transforms=[set_framing]).post("/api/x", b"four")
+    (seen,) = backend.requests
+    assert seen.body == b"four"
+    names = [name.lower() for name, _ in seen.headers]
+    assert names.count("content-length") == 1
+    assert "transfer-encoding" not in names and "connection" not in names
+
+
+def test_a_transform_may_set_the_host(backend):
+    made = app(backend, request_transforms=[transforms.set_request_header("Host", "h")])
+    made.get("/api/x")
+    (seen,) = backend.requests
+    assert [value for name, value in seen.headers if name == "Host"] == ["h"]
+
+
+@pytest.mark.parametrize(
+    "name, value", [("X-A", "\u0141"), ("X A", "b"), ("X-A", "a\rb")]
+)
+def test_a_transform_that_sets_what_cannot_be_sent_is_502(backend, name, value):
+    def transform(call, answer):
+        answer.headers.pairs.append((name, value))
+
+    refused = app(backend, response_transforms=[transform]).get("/api/x", status=502)
+    status = refused.headers["Proxy-Status"]
+    assert status.endswith("error=http_response_transform_error")
+
+
+def test_a_transform_cannot_set_fields_of_the_connection(backend):
+    def transform(call, answer):
+        answer.headers.set("Connection", "close")
+
+    assert (
+        "Connection"
+        not in app(backend, response_transforms=[transform]).get("/api/x").headers
+    )
+
+
+def test_a_part_is_not_asked_for_where_the_content_is_filtered(backend):
+    made = app(backend, response_transforms=[transforms.json_filter(["a"])])
+    made.get("/api/x", headers={"Range": "bytes=1-", "If-Range": '"1"'})
+    (seen,) = backend.requests
+    assert seen.header("Range") is None and seen.header("If-Range") is None
+
+
+def test_a_backend_is_not_blamed_for_what_cannot_be_sent(backend):
+    def transform(call):
+        call.headers.set("X-Name", "\u0141ukasz")
+
+    made = app(backend, request_transforms=[transform])
+    for _ in range(3):
+        refused = made.get("/api/x", status=502)
+        assert refused.headers["Proxy-Status"].endswith("error=proxy_internal_error")
+
+
+# -- what backends may not do ----------------------------------------------------------
+
+
+def test_a_backend_cannot_set_our_cookies():
+    fields = [("Set-Cookie", "restproxy_b=evil; Path=/"), ("Set-Cookie", "own=1")]
+    with FakeBackend(Answer(200, fields, b"ok")) as backend:
+        with Configurator() as config:
+            config.include("pyramid_restproxy")
+            config.add_backend("b", backend.url, affinity="cookie")
+            config.add_proxy_route("r", "/api/*path", "b")
+            made = webtest.TestApp(config.make_wsgi_app(), lint=False)
+        cookies = made.get("/api/x").headers.getall("Set-Cookie")
+        assert "own=1" in cookies and len(cookies) == 2
+        assert not any("evil" in each for each in cookies)
+
+
+# -- what clients say ------------------------------------------------------------------
+
+
+def test_max_forwards_counts_for_options_and_trace_only(backend):
+    app(backend).get("/api/x", headers={"Max-Forwards": "0"})
+    assert backend.requests[0].header("Max-Forwards") == "0"
+
+
+@pytest.mark.parametrize(
+    "upgrade, status",
+    [("websocketx", 200), ("h2c, websocket", 501), ("WebSocket/13", 501)],
+)
+def test_upgrade_is_a_list_of_protocols(backend, upgrade, status):
+    app(backend).get("/api/x", headers={"Upgrade": upgrade}, status=status)
+
+
+@pytest.mark.parametrize(
+    "trusted, passes", [({}, False), ({"restproxy.trusted_proxies": "10.0.0.9"}, True)]
+)
+def test_what_proxies_say_counts_from_trusted_ones_only(backend, trusted, passes):
+    made = app(backend, settings=trusted)
+    headers = {"X-Forwarded-User": "root", "X-Forwarded-Ssl": "on"}
+    made.get("/api/x", headers=headers, extra_environ={"REMOTE_ADDR": "10.0.0.9"})
+    (seen,) = backend.requests
+    assert (seen.header("X-Forwarded-User") == "root") is passes
+    assert (seen.header("X-Forwarded-Ssl") == "on") is passes
+
+
+def test_an_identity_header_with_an_underscore_is_the_one_with_a_dash(backend):
+    made = app(backend, identity_headers=["X_Role"], identity={"X_User": lambda r: "a"})
+    made.get("/api/x", headers={"X-User": "admin", "X-Role": "root"})
+    (seen,) = backend.requests
+    assert seen.header("X-User") == "a" and seen.header("X-Role") is None
+
+
+# -- a cache between -------------------------------------------------------------------
+
+
+def test_what_a_transform_sets_for_one_client_is_not_kept_for_others():
+    def answer(request):
+        fields = [("Cache-Control", "max-age=60")]
+        return Answer(200, fields, request.header("X-Team").encode())
+
+    def transform(call):
+        call.headers.set("X-Team", call.request.GET["team"])
+        call.query = ""
+
+    with FakeBackend(answer) as backend:
+        made = app(backend, request_transforms=[transform], cache=True)
+        assert [made.get(f"/api/x?team={t}").text for t in "ab"] == ["a", "b"]
+
+
+def test_what_a_transform_sets_for_all_is_kept():
+    answer = Answer(200, [("Cache-Control", "max-age=60")], b"ok")
+    with FakeBackend(answer) as backend:
+        change = transforms.set_request_header("X-Team", "blue")
+        made = app(backend, request_transforms=[change], cache=True)
+        assert [made.get("/api/x").text for _ in range(2)] == ["ok", "ok"]
+        assert len(backend.requests) == 1
+
+
+# -- gateways in a row -----------------------------------------------------------------
+
+
+def test_two_gateways_in_a_row_need_two_names(backend):
+    settings = {"restproxy.pseudonym": "edge"}
+    app(backend, settings=settings).get(
+        "/api/x", headers={"Via": "1.1 pyramid_restproxy"}
+    )
+    assert backend.requests[0].header("Via") == "1.1 pyramid_restproxy, 1.0 edge"
+    refused = app(backend, settings=settings).get(
+        "/api/x", headers={"Via": "1.1 edge"}, status=508
+    )
+    assert refused.headers["Proxy-Status"] == "edge; error=proxy_loop_detected"
+
+
+def test_the_cache_has_the_name_of_the_gateway():
+    answer = Answer(200, [("Cache-Control", "max-age=60")], b"ok")
+    with FakeBackend(answer) as backend:
+        made = app(backend, settings={"restproxy.pseudonym": "edge"}, cache=True)
+        assert made.get("/api/x").headers["Cache-Status"].startswith("edge;")

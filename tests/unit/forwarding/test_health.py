@@ -119,3 +119,19 @@ def test_taken_out_and_brought_back(clock):
     assert not health.admit()
     health.bring_back()
     assert health.admit()
+
+
+def test_a_circuit_that_closes_while_somebody_asks(clock):
+    """Between the look at it and the lock, another's probe was answered."""
+    health = Health(HealthPolicy(max_fails=1, cool_down=5), clock)
+    failing(health, 1)
+
+    class Closing:
+        def __enter__(self):
+            health._open_until = None
+
+        def __exit__(self, *exc_info):
+            pass
+
+    health._lock = Closing()
+    assert health.admit()

@@ -135,6 +135,20 @@ def test_no_dot_segment_survives_any_number_of_decodings(text):
         ("/api@evil.example/", "/api", "/api@evil.example/", "/@evil.example/"),
         ("/apix", "/api", "/apix", "/x"),
         ("/%61pi/x", "/api/", "/api/x", "/x"),
+        ("/api/x", "/api", "/api/x", "/x"),
+        ("/api/a%2Fb", "/api", "/api/a/b", "/a%2Fb"),
+        ("/api", "/api", "/api", "/"),
+        ("/apia%2Fb", "/api", "/apia/b", "/a%2Fb"),
+        ("/caf%C3%A9x%20y", "/caf\xe9", "/caf\xe9x y", "/x%20y"),
+        # values whose patterns have slashes, or that have some themselves
+        ("/u/7/x", "/u/{id:[^/]+}/", "/u/7/x", "/x"),
+        ("/u/7/x%2Fy", "/u/{id:[^/]{1,3}}/", "/u/7/x/y", "/x%2Fy"),
+        ("/a/b/in/x", "/{where:.*}/in/", "/a/b/in/x", "/x"),
+        ("/u7/x", "/u{id}/", "/u7/x", "/x"),
+        ("/s/5/x", "/s/:id/", "/s/5/x", "/x"),
+        ("/s/5,x", "/s/{id:[0-9]}", "/s/5,x", "/,x"),
+        # the path was exchanged after it had been matched
+        ("/other/x/y", "/api/", "/other/x/y", "/x/y"),
     ],
 )
 def test_tails(path, prefix, decoded, tail):
@@ -144,6 +158,26 @@ def test_tails(path, prefix, decoded, tail):
 def test_an_escaped_slash_in_the_prefix_is_refused():
     with pytest.raises(MalformedRequest):
         target.tail_of("/u/a%2Fb/c", "/u/{id}/", "/u/a/b/c")
+    with pytest.raises(MalformedRequest):
+        target.tail_of("/a%2Fb/in/x", "/{where:.*}/in/", "/a/b/in/x")
+
+
+@pytest.mark.parametrize(
+    "path", ["/api../x", "/api..", "/api.", "/api..;a/x", "/api%2e./x", "/api%252e./x"]
+)
+def test_a_dot_segment_that_the_cut_would_make_is_refused(path):
+    target.check_path(path)
+    decoded = unquote_to_bytes(path).decode()
+    with pytest.raises(MalformedRequest):
+        target.tail_of(path, "/api", decoded)
+
+
+@pytest.mark.parametrize("value", ["..", ".", "..;x"])
+def test_a_dot_segment_that_a_value_would_make_is_refused(value):
+    with pytest.raises(MalformedRequest):
+        target.fill_pattern("/v2/{id}/x", {"id": value})
+    with pytest.raises(MalformedRequest):
+        target.fill_pattern("/v2/*path", {"path": ("a", value)})
 
 
 @given(st.text(alphabet="abc/%2F@:.", max_size=20))

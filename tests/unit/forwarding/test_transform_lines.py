@@ -77,6 +77,7 @@ def test_the_path():
         ("remove_response_headers X-Powered-By", 200, "X-Powered-By", []),
         ("rename_response_header X-Powered-By X-By", 200, "X-By", ["php"]),
         ("allow_response_headers Content-Type", 200, "Set-Cookie", []),
+        ("set_cookie_filter other", 200, "Set-Cookie", []),
         (
             "cookie_attributes domain=drop path=prefix",
             200,

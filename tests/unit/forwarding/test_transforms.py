@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 from pyramid.request import Request
@@ -14,15 +15,24 @@ from pyramid_restproxy.forwarding.bodies import BytesBody
 from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.fields import FieldList
 from pyramid_restproxy.forwarding.model import Answer, ProxyCall
+from pyramid_restproxy.settings import BackendSettings
 
 
-def call(*headers, path="/x", query="", prefix="/api", base="http://10.0.0.1:8000"):
+def call(
+    *headers,
+    path="/x",
+    query="",
+    prefix="/api",
+    base="http://10.0.0.1:8000",
+    method="GET",
+    **options,
+):
     request = Request.blank("/api/x", base_url="https://public.example")
     request.matchdict = {"id": "a/b"}
     return ProxyCall(
         request=request,
-        backend=None,
-        method="GET",
+        backend=SimpleNamespace(options=BackendSettings(**options)),
+        method=method,
         path=path,
         query=query,
         headers=FieldList(list(headers)),
@@ -63,6 +73,11 @@ def test_request_headers(transform, before, after):
         (t.remove_response_headers("A"), [("a", "1"), ("c", "1")], [("c", "1")]),
         (t.rename_response_header("A", "B"), [("a", "1")], [("B", "1")]),
         (t.allow_response_headers("B"), [("a", "1"), ("b", "1")], [("b", "1")]),
+        (
+            t.set_cookie_filter(["app"]),
+            [("set-cookie", "app=1; Path=/"), ("Set-Cookie", "ad=app"), ("b", "1")],
+            [("set-cookie", "app=1; Path=/"), ("b", "1")],
+        ),
     ],
 )
 def test_response_headers(transform, before, after):
@@ -88,6 +103,7 @@ def test_path_and_query():
 
 BASE = Destination.parse("b", "http://10.0.0.1:8000/app")
 ROOT = Destination.parse("b", "http://10.0.0.1:8000")
+NAMED = Destination.parse("b", "http://in.example")
 PUBLIC = ("https", "public.example")
 
 
@@ -118,10 +134,60 @@ PUBLIC = ("https", "public.example")
         ("", ROOT, ""),
         ("ftp://10.0.0.1:8000/x", ROOT, "ftp://10.0.0.1:8000/x"),
         ("http://[", ROOT, "http://["),
+        # byte by byte, whatever stands in it
+        ("/next?#", ROOT, "/api/next?#"),
+        (" /next", ROOT, " /next"),
+        ("/ne\txt", ROOT, "/api/ne\txt"),
+        ("http:/next", ROOT, "http:/next"),
+        ("http:///next", ROOT, "http:///next"),
+        ("/a?\nb", ROOT, "/a?\nb"),
+        # the port that goes without saying
+        ("http://in.example:80/x", NAMED, "https://public.example/api/x"),
+        ("https://in.example/x", NAMED, "https://public.example/api/x"),
+        ("http://in.example:8080/x", NAMED, "http://in.example:8080/x"),
+        ("https://public.example:443/x", ROOT, "https://public.example/api/x"),
+        # a backend that knows where the client is
+        ("https://public.example/api/x", ROOT, "https://public.example/api/x"),
+        ("https://public.example/api", ROOT, "https://public.example/api"),
+        ("https://public.example/apix", ROOT, "https://public.example/api/apix"),
     ],
 )
 def test_location_leads_back_through_the_gateway(value, destination, expected):
     assert t.public_location(value, destination, "/api", PUBLIC) == expected
+
+
+def test_nobody_is_sent_back_from_https():
+    location = "https://public.example/next"
+    public = ("http", "public.example")
+    found = t.public_location(location, ROOT, "/api", public)
+    assert found == "https://public.example/api/next"
+
+
+def test_the_name_that_the_backend_was_called_by_is_the_backend():
+    location = "http://Name.example/next"
+    assert t.location_for_client(call(), location) == location
+    named = call(host="name.example")
+    found = t.location_for_client(named, location)
+    assert found == f"https://{named.request.host}/api/next"
+    literal = "http://destination/x"
+    assert t.location_for_client(call(), literal) == literal
+
+
+def test_location_leads_to_where_the_backend_was_told_that_the_client_is():
+    made = call(
+        ("X-Forwarded-Proto", "https, http"),
+        ("X-Forwarded-Host", "outer.example, inner"),
+        ("X-Forwarded-Prefix", "/outer/api"),
+    )
+    for location in ("http://10.0.0.1:8000/next", "http://outer.example/next"):
+        found = t.location_for_client(made, location)
+        assert found == "https://outer.example/outer/api/next"
+    assert t.location_for_client(made, "/next") == "/outer/api/next"
+    odd = call(("X-Forwarded-Proto", "gopher"))
+    found = t.location_for_client(odd, "http://10.0.0.1:8000/")
+    assert found == f"https://{odd.request.host}/api/"
+    odd.destination = None
+    assert t.location_for_client(odd, "/next") == "/next"
 
 
 def test_content_location():
@@ -141,6 +207,13 @@ def test_content_location():
         ({"path": "prefix"}, "s=1; Path=/app", "s=1; Path=/api/app"),
         ({"path": "/"}, "s=1; path=/app; Partitioned", "s=1; Path=/; Partitioned"),
         ({}, 's="a;Domain=x"', 's="a;Domain=x"'),
+        ({"domain": "drop"}, "s=1; Domain =in.example", "s=1"),
+        ({"path": "prefix"}, "s=1; Path = /app", "s=1; Path=/api/app"),
+        # no path at all (RFC 6265 section 5.2.4)
+        ({"path": "prefix"}, "s=1; Path=; Secure", "s=1; Path=; Secure"),
+        ({"path": "prefix"}, "s=1; Path=app", "s=1; Path=app"),
+        ({"path": "prefix"}, 's=1; Path="/app"', 's=1; Path="/app"'),
+        ({"path": "prefix"}, "__Host-s=1; Path=/", "__Host-s=1; Path=/"),
     ],
 )
 def test_cookie_attributes(options, line, expected):
@@ -180,6 +253,55 @@ def test_a_compressed_or_huge_body_is_not_filtered_but_an_error():
         t.json_filter(["x"])(call(), answer(JSON, ("Content-Encoding", "gzip")))
     with pytest.raises(ValueError, match="over"):
         t.json_filter(["x"])(call(), answer(JSON, body=b"1" * (t.MAX_FILTERED + 1)))
+
+
+@pytest.mark.parametrize("method, status", [("HEAD", 200), ("GET", 204), ("GET", 304)])
+def test_an_answer_without_content_is_not_filtered_and_described_no_more(
+    method, status
+):
+    made = answer(JSON, ("ETag", '"x"'), ("Content-Length", "9"), status=status)
+    t.json_filter(["secret"])(call(method=method), made)
+    assert made.headers.pairs == [JSON]
+    assert content(made) == b""
+
+
+def test_empty_content_stays_empty():
+    made = answer(JSON, status=201)
+    t.json_filter(["secret"])(call(), made)
+    assert content(made) == b""
+    assert made.headers["Content-Length"] == "0"
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/byteranges; b=x"])
+def test_a_part_of_a_body_is_not_filtered_but_an_error(kind):
+    made = answer(("Content-Type", kind), status=206, body=b'"secret": 1')
+    with pytest.raises(ValueError, match="part"):
+        t.json_filter(["secret"])(call(), made)
+    other = answer(("Content-Type", "video/mp4"), status=206, body=b"x")
+    t.json_filter(["secret"])(call(), other)
+    assert content(other) == b"x"
+
+
+@pytest.mark.parametrize(
+    "kind, page, coding, sent",
+    [
+        ("; charset=latin-1", "caf\xe9", "latin-1", "; charset=utf-8"),
+        ("", "caf\xe9", "latin-1", "; charset=utf-8"),
+        ("", "caf\xe9", "utf-8", "; charset=utf-8"),
+        ("", "cafe", "utf-8", ""),
+    ],
+)
+def test_a_page_is_read_in_its_charset(kind, page, coding, sent):
+    made = answer(("Content-Type", f"text/html{kind}"), body=page.encode(coding))
+    t.html_filter([".ad"])(call(), made)
+    assert page in content(made).decode("utf-8")
+    assert made.headers["Content-Type"] == f"text/html{sent}"
+
+
+def test_a_page_that_is_not_in_its_charset_is_an_error():
+    kind = ("Content-Type", "text/html; charset=utf-8")
+    with pytest.raises(ValueError):
+        t.html_filter([".ad"])(call(), answer(kind, body=b"\xff"))
 
 
 def test_html_elements_are_taken_out():

@@ -44,6 +44,9 @@ def test_prefixes(pattern, prefix):
         ("/exact", {}, "/exact?x", "/base/exact?x"),
         ("/u/{id}/*path", {}, "/u/7/a", "/base/a"),
         ("/u/{id}/x", {"path": "/v2/{id}"}, "/u/7/x", "/base/v2/7"),
+        ("/u/*rest", {"path": "/v2/*rest"}, "/u/a//c/", "/base/v2/a//c/"),
+        ("/u/{id}/*rest", {"path": "/{id}/*rest"}, "/u/7/a/", "/base/7/a/"),
+        ("/s/{rest:.*}", {}, "/s/a/b", "/base/s/a/b"),
         ("/*path", {}, "/", "/base/"),
     ],
 )

@@ -223,3 +223,23 @@ def test_what_was_chunked_comes_out_whole(pieces, step):
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in pieces)
     raw = OK + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
     assert read(raw, step=step)[1:] == (b"".join(pieces), True)
+
+
+@pytest.mark.parametrize("step", [None, 1])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"RTSP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"ICE/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 O\0K\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 O\x7fK\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_another_protocol_or_a_control_character_in_the_reason(raw, step):
+    with pytest.raises(MalformedAnswer):
+        read(raw, step=step)
+
+
+def test_a_reason_may_have_other_letters():
+    head, _, _ = read(b"HTTP/1.1 404 Nicht gefunden \xfc\r\nContent-Length: 0\r\n\r\n")
+    assert head.reason == "Nicht gefunden \xfc"
