@@ -50,7 +50,13 @@ from pyramid_restproxy.exceptions import MalformedRequest
 from pyramid_restproxy.negotiation import add_vary, best
 from pyramid_restproxy.settings import Settings, settings_of
 
-__all__ = ["Problem", "includeme", "problem_of", "problem_response"]
+__all__ = [
+    "Problem",
+    "includeme",
+    "path_reference",
+    "problem_of",
+    "problem_response",
+]
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +74,7 @@ class Problem:
     :ivar status: the HTTP status.
     :ivar title: what kind of error it is; the reason phrase.
     :ivar detail: what is wrong with this request; may be empty.
-    :ivar instance: the path of the request, percent-encoded.
+    :ivar instance: the path of the request, as :func:`path_reference` writes it.
     :ivar members: extension members, JSON-able.
     """
 
@@ -207,7 +213,7 @@ def problem_of(error: HTTPException, request: Request) -> Problem:
         status=error.status_int,
         title=error.title,
         detail=_public_detail(error, request.environ["PATH_INFO"].encode("latin-1")),
-        instance=quote(_raw_path(request.environ), safe=PATH_SAFE),
+        instance=path_reference(_raw_path(request.environ)),
         members=getattr(error, "problem_members", {}),
     )
 
@@ -223,6 +229,19 @@ def _public_detail(error: HTTPException, path_info: bytes) -> str:
     if detail.encode("utf-8", "replace") == path_info:
         detail = ""  # Pyramid's router puts the path there, which only echoes
     return detail or str(error.explanation or "")
+
+
+def path_reference(path: bytes) -> str:
+    """Write a path so that it is a path for whoever follows it.
+
+    ``//a/b`` as it is would be the path ``/b`` of the host ``a`` (RFC 3986 section
+    4.2); ``/.//a/b`` leads where it should (section 5.2.4).
+
+    :param path: decoded, beginning with a slash.
+    :returns: a relative reference, percent-encoded.
+    """
+    quoted = quote(path, safe=PATH_SAFE)
+    return f"/.{quoted}" if quoted.startswith("//") else quoted
 
 
 def _raw_path(environ: Mapping[str, Any]) -> bytes:
@@ -321,7 +340,8 @@ def _as_http_error(
         return MalformedRequest("The form in the body is not well-formed.")
     if settings.unexpected_errors == "raise":
         raise error
-    log.exception("%s %s", request.method, request.environ.get("PATH_INFO", ""))
+    # In ASCII: what strangers send writes no lines of its own, nor colours a terminal.
+    log.exception("%a", f"{request.method} {request.environ.get('PATH_INFO', '')}")
     # Where Pyramid's exception views leave the error, for pyramid_retry and loggers.
     request.exception, request.exc_info = error, sys.exc_info()
     return HTTPInternalServerError()

@@ -21,12 +21,12 @@ from pyramid.registry import Registry
 from pyramid.renderers import RendererHelper
 from pyramid.request import Request
 from pyramid.response import Response
-from pyramid.traversal import PATH_SAFE
 from webob.acceptparse import Accept
 
 from pyramid_restproxy.exceptions import MissingExtra, NotAcceptable
 from pyramid_restproxy.interfaces import IRepresentations, Representation
 from pyramid_restproxy.negotiation import add_vary
+from pyramid_restproxy.problems import path_reference
 from pyramid_restproxy.renderers import BUILTIN
 from pyramid_restproxy.renderers.base import set_content_type
 from pyramid_restproxy.routing.catalogue import catalogue_of, row_of
@@ -39,6 +39,10 @@ __all__ = ["NEGOTIATED", "add_representation", "negotiated_view", "offers_of"]
 
 #: The renderer name of negotiated views.
 NEGOTIATED = "negotiated"
+
+#: What a query has unescaped (RFC 3986 section 3.4, and brackets), and escapes. Not
+#: ``<>"``, which end a link in a Link field.
+_IN_QUERIES = "!$&'()*+,-./:;=?@[]_~%"
 
 View = Callable[[Any, Request], Response]
 Writer = Callable[[Any, Any], Any]
@@ -290,7 +294,8 @@ def choose_for(request: Request, offers: Offers, settings: Settings) -> Choice |
     state.choice = choose(
         offers,
         state.extension,
-        request.GET.get(parameter) if parameter else None,
+        # an empty one, as forms send it where nothing was chosen, is no wish
+        (request.GET.get(parameter) or None) if parameter else None,
         request.environ.get("HTTP_ACCEPT"),
         reads_accept=state.reads_accept,
         strict=settings.not_acceptable == "refuse",
@@ -333,19 +338,22 @@ def alternates_of(request: Request, offers: Offers) -> Iterable[dict[str, str]]:
 
 
 def alternate_path(request: Request, representation: Representation) -> str:
-    """Return the path (percent-encoded, with the query) of one representation.
+    """Return where one representation is, with the query.
 
-    :returns: the empty string where it has no URL of its own: it has no extension,
-        or the path ends in a slash.
+    :returns: a relative reference (RFC 3986 section 4.2) that leads to no other host;
+        the empty string where it has no URL of its own: it has no extension
+        that this route knows, or the path ends in a slash.
     """
+    known = rest_of(request).extensions
+    extension = next((e for e in representation.extensions if e in known), None)
     path = request.path_info
     if request.path_extension is not None:
         path = path[: -len(request.path_extension)]
-    if not representation.extensions or path.endswith("/"):
+    if extension is None or path.endswith("/"):
         return ""
-    quoted = quote((request.script_name + path).encode("utf-8"), safe=PATH_SAFE)
-    query = f"?{request.query_string}" if request.query_string else ""
-    return f"{quoted}{representation.extensions[0]}{query}"
+    reference = path_reference((request.script_name + path).encode("utf-8"))
+    query = quote(request.query_string, safe=_IN_QUERIES, encoding="latin-1")
+    return f"{reference}{extension}?{query}" if query else reference + extension
 
 
 def _advertise(

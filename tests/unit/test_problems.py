@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree
 
 import pytest
@@ -16,6 +17,7 @@ from pyramid.httpexceptions import (
     HTTPNotFound,
     HTTPTooManyRequests,
 )
+from pyramid.request import Request
 from pyramid.response import Response
 
 from pyramid_restproxy import problems
@@ -190,6 +192,42 @@ def test_an_unexpected_error_tells_nothing_and_is_logged(caplog):
     assert answer.status_int == 500
     assert "secret" not in answer.text and "RuntimeError" not in answer.text
     assert "secret" in caplog.text and "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["GET", "G\x1b[31m"])
+@pytest.mark.parametrize("path", ["/a%0d%0aERROR:root:x%1b[31m", "/%c2%9b31m%c2%85x"])
+def test_an_unexpected_error_logs_no_lines_and_no_codes_of_strangers(
+    caplog, method, path
+):
+    def configure(config):
+        config.add_route("any", "/{path}")
+        config.add_view(lambda request: 1 / 0, route_name="any")
+
+    with caplog.at_level(logging.ERROR):
+        asked = Request.blank(path, {"REQUEST_METHOD": method})
+        assert asked.get_response(app(configure=configure).app).status_int == 500
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert message.isascii() and message.isprintable()
+    assert message.startswith("'G")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/a b/ł", "/a%20b/%C5%82"),
+        ("//evil/x", "/.//evil/x"),
+        ("///x", "/.///x"),
+        ("/a//b", "/a//b"),
+        ("/\\evil", "/%5Cevil"),
+        ("/", "/"),
+        ("", ""),
+    ],
+)
+def test_a_path_with_two_slashes_is_no_host(path, expected):
+    reference = problems.path_reference(path.encode())
+    assert reference == expected
+    assert urlsplit(urljoin("http://a/b", reference)).netloc == "a"
 
 
 def test_an_unexpected_error_may_be_raised():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urljoin, urlsplit
+
 import pytest
 import webtest
 from pyramid.config import Configurator
@@ -12,6 +14,7 @@ from pyramid.exceptions import (
 )
 from pyramid.httpexceptions import HTTPConflict, HTTPSeeOther
 from pyramid.renderers import render
+from pyramid.request import Request
 from pyramid.response import Response
 
 from pyramid_restproxy.exceptions import MissingExtra
@@ -209,6 +212,8 @@ def test_a_format_parameter_where_it_is_switched_on():
     assert answer.content_type == "application/xml"
     assert "Vary" not in answer.headers
     assert testapp.get("/r?format=nope", status=406)
+    empty = testapp.get("/r?format=", headers=accept("application/xml"))
+    assert empty.content_type == "application/xml"
     assert testapp.get("/r?format=%ff", status=400)
     assert app().get("/r?format=xml").content_type == "application/json"
 
@@ -240,6 +245,65 @@ def test_no_alternates_for_what_has_no_url_and_for_writes():
     testapp = app(configure, {"restproxy.advertise_alternates": "true"})
     for answer in (testapp.get("/s/"), testapp.post("/w")):
         assert "Content-Location" not in answer.headers and "Link" not in answer.headers
+
+
+def anywhere(settings=None):
+    """Make an application with a negotiated view on every path."""
+    config = Configurator(settings=settings or {})
+    config.include("pyramid_restproxy")
+    config.add_route("r", "/*path")
+    config.add_view(show, route_name="r", **GET)
+    return config.make_wsgi_app()
+
+
+@pytest.mark.parametrize("script_name, path", [("", "//evil/x"), ("/", "/evil/x")])
+def test_links_of_a_path_with_two_slashes_lead_to_no_other_host(script_name, path):
+    def ask(application, wanted):
+        request = Request.blank("/", headers=accept(wanted))
+        request.script_name, request.path_info = script_name, path
+        return request.get_response(application)
+
+    refused = ask(anywhere(), "image/png")
+    assert [each["href"] for each in refused.json["available"]] == [
+        "/.//evil/x.json",
+        "/.//evil/x.xml",
+    ]
+    assert refused.json["instance"] == "/.//evil/x"
+    assert '<a href="/.//evil/x.json">' in ask(anywhere(), "text/html").text
+    answer = ask(anywhere({"restproxy.advertise_alternates": "true"}), "*/*")
+    assert answer.headers["Content-Location"] == "/.//evil/x.json"
+    assert answer.headers["Link"].startswith("</.//evil/x.xml>;")
+    at_us = urljoin("http://a/", answer.headers["Content-Location"])
+    assert urlsplit(at_us)[1:3] == ("a", "//evil/x.json")
+
+
+def test_a_query_adds_no_link():
+    request = Request.blank("/x", accept="application/json")
+    request.environ["QUERY_STRING"] = 'a[]=%20&b="\xe9>;a,<//evil/y'
+    app = anywhere({"restproxy.advertise_alternates": "true"})
+    answer = request.get_response(app)
+    query = "?a[]=%20&b=%22%E9%3E;a,%3C//evil/y"
+    assert answer.headers["Content-Location"] == "/x.json" + query
+    assert answer.headers["Link"].startswith(f"</x.xml{query}>; rel=")
+
+
+def test_alternates_of_a_path_with_an_extension():
+    testapp = app(settings={"restproxy.advertise_alternates": "true"})
+    answer = testapp.get("/r.xml")
+    assert answer.headers["Content-Location"] == "/r.xml"
+    assert answer.headers["Link"].startswith("</r.json>;")
+
+
+def test_no_alternates_on_a_route_that_cuts_no_extensions():
+    settings = {"restproxy.advertise_alternates": "true"}
+    testapp = app(settings=settings, extensions=False)
+    answer = testapp.get("/r")
+    assert "Content-Location" not in answer.headers and "Link" not in answer.headers
+    refused = testapp.get("/r", headers=accept("image/png"), status=406)
+    assert refused.json["available"] == [
+        {"type": "application/json"},
+        {"type": "application/xml"},
+    ]
 
 
 def test_a_response_of_the_views_own_gets_vary_too():
