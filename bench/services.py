@@ -1,4 +1,4 @@
-"""What a call costs: ``python -m bench.services``.
+"""What a call costs: ``python -m bench.services``, ``... small`` for small calls only.
 
 A server process (waitress) and this one, over loopback. The same function is called
 through ``ServiceClient`` in every codec, by a pickle posted with a fresh
@@ -175,10 +175,10 @@ def timed(calls: dict[str, Call], rounds: int, times: int) -> dict[str, float]:
     for _ in range(rounds):
         for name, call in calls.items():
             call()
-            started = time.perf_counter()
             for _ in range(times):
+                started = time.perf_counter()
                 call()
-            taken[name].append((time.perf_counter() - started) / times)
+                taken[name].append(time.perf_counter() - started)
     return {name: statistics.median(each) for name, each in taken.items()}
 
 
@@ -200,18 +200,33 @@ def memory(
     return found
 
 
-def main() -> None:
+def main(small_only: bool = False) -> None:
     """Measure and print."""
     with served() as (http, remote):
-        small = timed(small_calls(http, remote), ROUNDS, CALLS)
-        fresh = small["pickle, fresh requests.post"]
-        print(f"{'small call':<32}{'us':>8}{'times as fast as the fresh pickle':>36}")
-        for name, seconds in small.items():
-            print(f"{name:<32}{seconds * 1e6:>8.0f}{fresh / seconds:>36.2f}")
-        array = numpy.random.default_rng(1).random(MEGABYTES * 1_000_000 // 8)
-        calls = array_calls(http, array)
-        large = timed(calls, ARRAY_ROUNDS, 1)
-        used = memory(calls, http, array.nbytes)
+        measure_small(http, remote)
+        if not small_only:
+            measure_array(http)
+    print(
+        f"\ngoals: at least {GOAL_SMALL} times as fast; at most {GOAL_ARRAY} times "
+        f"the time; at most {GOAL_MEMORY} times the array"
+    )
+
+
+def measure_small(http: int, remote: int) -> None:
+    """Measure the small call and print."""
+    small = timed(small_calls(http, remote), ROUNDS, CALLS)
+    fresh = small["pickle, fresh requests.post"]
+    print(f"{'small call':<32}{'us':>8}{'times as fast as the fresh pickle':>36}")
+    for name, seconds in small.items():
+        print(f"{name:<32}{seconds * 1e6:>8.0f}{fresh / seconds:>36.2f}")
+
+
+def measure_array(http: int) -> None:
+    """Measure the call with an array and print."""
+    array = numpy.random.default_rng(1).random(MEGABYTES * 1_000_000 // 8)
+    calls = array_calls(http, array)
+    large = timed(calls, ARRAY_ROUNDS, 1)
+    used = memory(calls, http, array.nbytes)
     reference = large["pickle 5, fresh requests.post"]
     print(f"\n{f'{MEGABYTES} MB there and back':<32}{'ms':>8}{'times pickle 5':>16}")
     for name, seconds in large.items():
@@ -220,11 +235,10 @@ def main() -> None:
             f"{name:<32}{seconds * 1e3:>8.0f}{seconds / reference:>16.2f}"
             f"   memory: client {here:.2f}, server {there:.2f} times the array"
         )
-    print(
-        f"\ngoals: at least {GOAL_SMALL} times as fast; at most {GOAL_ARRAY} times "
-        f"the time; at most {GOAL_MEMORY} times the array"
-    )
 
 
 if __name__ == "__main__":
-    serve() if sys.argv[1:] == ["serve"] else main()
+    if sys.argv[1:] == ["serve"]:
+        serve()
+    else:
+        main(small_only=sys.argv[1:] == ["small"])

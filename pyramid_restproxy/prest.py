@@ -5,7 +5,7 @@ routes; ``prest explain development.ini GET /posts/1 -H 'Accept: text/html'`` sa
 how a request would be answered, without running the view. ``prest backends
 development.ini`` asks every destination once and says what came back. ``prest keys
 new NAME --file keys`` makes an API key. ``prest call http://host/srv add a=1`` calls a
-service.
+service, ``prest stubs http://host/srv`` writes a typed client of all of them.
 """
 
 from __future__ import annotations
@@ -28,10 +28,19 @@ from pyramid_restproxy.routing.explain import decide
 from pyramid_restproxy.routing.methods import allow_order
 from pyramid_restproxy.routing.representations import representations_of
 from pyramid_restproxy.routing.state import Decision
-from pyramid_restproxy.services.command import call_from_command_line
+from pyramid_restproxy.services.command import (
+    call_from_command_line,
+    stubs_from_command_line,
+)
 from pyramid_restproxy.trust.key_command import add_parser as add_keys_parser
 
 __all__ = ["main"]
+
+#: Commands that call services and read their words themselves.
+CALLING = {
+    "call": (call_from_command_line, "call a service"),
+    "stubs": (stubs_from_command_line, "write a typed client of services"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ``backends`` a destination that does not answer.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["call"]:  # its arguments are the service's
-        return call_from_command_line(words[1:])
+    if words and words[0] in CALLING:
+        return CALLING[words[0]][0](words[1:])
     options = _parser().parse_args(words)
     if "ini" not in options:
         return int(options.run(options, None, sys.stdout))
@@ -71,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("-d", "--data", default="", help="the body, e.g. a form")
     explain.set_defaults(run=_explain)
     add_keys_parser(commands)
-    commands.add_parser("call", help="call a service", add_help=False)
+    for name, (_, text) in CALLING.items():
+        commands.add_parser(name, help=text, add_help=False)
     return parser
 
 

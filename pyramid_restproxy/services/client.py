@@ -12,16 +12,11 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
-from urllib.parse import quote
+from typing import Any, TypeVar
 
 import requests
-from requests.auth import HTTPBasicAuth
-from requests.hooks import default_hooks
-from requests.structures import CaseInsensitiveDict
 
 from pyramid_restproxy.exceptions import MissingExtra, RestProxyError
-from pyramid_restproxy.forwarding.wire.adapter import KeepAliveAdapter
 from pyramid_restproxy.forwarding.wire.errors import (
     ConnectError,
     ConnectTimeout,
@@ -29,6 +24,7 @@ from pyramid_restproxy.forwarding.wire.errors import (
 )
 from pyramid_restproxy.services.codecs import Codec, codec_of
 from pyramid_restproxy.services.codecs.pieces import LARGE, Body, Buffer
+from pyramid_restproxy.services.exchange import Answer, Exchange
 from pyramid_restproxy.services.values import Failed, Finished, Progress, Undecodable
 
 __all__ = ["Items", "RemoteFunction", "ServiceClient", "ServiceError", "progress_bar"]
@@ -44,6 +40,7 @@ RETRY_STATUSES = frozenset({502, 503, 504})
 NOT_SENT = (ConnectError, ConnectTimeout, ResolveError)
 
 ShowProgress = Callable[[Progress], None]
+Item = TypeVar("Item")
 
 
 class ServiceError(RestProxyError):
@@ -63,7 +60,7 @@ class ServiceError(RestProxyError):
         )
 
 
-class Items:
+class Items(Iterator[Item]):
     """The items of a stream, as they come.
 
     Must be read to the end or closed, as a context manager or by :meth:`close`.
@@ -85,10 +82,10 @@ class Items:
         self._done = False
         self.value: Any = None
 
-    def __iter__(self) -> Items:
+    def __iter__(self) -> Items[Item]:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> Item:
         """Return the next item.
 
         :raises Exception: what the service raised meanwhile.
@@ -109,7 +106,8 @@ class Items:
                     status if isinstance(status, int) else 0, record.problem
                 )
             else:
-                return record
+                item: Item = record
+                return item
         raise StopIteration
 
     def _next(self) -> Any:
@@ -134,7 +132,7 @@ class Items:
             self._done = True
             self._close()
 
-    def __enter__(self) -> Items:
+    def __enter__(self) -> Items[Item]:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -209,10 +207,7 @@ class ServiceClient:
         session: requests.Session | None = None,
         max_answer: int = MAX_ANSWER,
     ) -> None:
-        self._url = url.rstrip("/")
         self._codec = codec_of(codec, "ServiceClient")
-        self._auth = HTTPBasicAuth(*auth) if isinstance(auth, tuple) else auth
-        self._timeout = timeout
         self._retries = retries
         self._idempotent = (
             idempotent if isinstance(idempotent, bool) else frozenset(idempotent)
@@ -224,13 +219,12 @@ class ServiceClient:
         )
         self._progress = progress
         self._max_answer = max_answer
-        self._headers = {
+        fields = {
             "Content-Type": self._codec.media_type,
             "Accept": self._codec.media_type,
             "User-Agent": "pyramid_restproxy",
         } | dict(headers or {})
-        self._session = session or _session()
-        self._adapter = None if session else self._session.get_adapter("http://")
+        self._exchange = Exchange(url.rstrip("/"), fields, auth, timeout, session)
 
     def __getattr__(self, name: str) -> RemoteFunction:
         if name.startswith("_"):
@@ -249,10 +243,10 @@ class ServiceClient:
         :raises requests.RequestException: where it does not answer.
         :raises Undecodable: where its answer is not what it says.
         """
-        response = self._send(name, dict(arguments or {}))
-        if response.headers.get("Content-Type", "") == self._codec.stream_type:
-            return self._items(response)
-        return self._result(response)
+        answer = self._send(name, dict(arguments or {}))
+        if answer.field("content-type") == self._codec.stream_type:
+            return self._items(answer)
+        return self._result(answer)
 
     def batch(self, name: str, calls: Iterable[Mapping[str, Any]]) -> list[Any]:
         """Call a service several times in one request.
@@ -270,7 +264,7 @@ class ServiceClient:
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._session.close()
+        self._exchange.close()
 
     def __enter__(self) -> ServiceClient:
         return self
@@ -280,7 +274,7 @@ class ServiceClient:
 
     # -- sending --------------------------------------------------------------
 
-    def _send(self, name: str, value: Any) -> requests.Response:
+    def _send(self, name: str, value: Any) -> Answer:
         body = _body(self._codec.encode(value))
         again = self._idempotent is True or (
             self._idempotent is not False and name in self._idempotent
@@ -288,66 +282,43 @@ class ServiceClient:
         for attempt in itertools.count():
             last = attempt >= self._retries
             try:
-                response = self._exchange(self._prepared(name, body))
+                answer = self._exchange.send(name, body)
             except requests.RequestException as error:
                 if last or not (again or isinstance(error, NOT_SENT)):
                     raise
             else:
-                if last or not again or response.status_code not in RETRY_STATUSES:
-                    return response
-                response.close()
+                if last or not again or answer.status not in RETRY_STATUSES:
+                    return answer
+                answer.close()
             time.sleep(BACKOFF * 2**attempt)
         raise AssertionError  # pragma: no cover - it counts for ever
 
-    def _exchange(self, prepared: requests.PreparedRequest) -> requests.Response:
-        """Send one request.
-
-        Past the session, where it is ours and nothing hooks into the answer: what a
-        session does there (cookies, redirects, history) is as dear as the call.
-        """
-        if self._adapter is not None and not prepared.hooks["response"]:
-            return self._adapter.send(prepared, stream=True, timeout=self._timeout)
-        return self._session.send(
-            prepared, stream=True, timeout=self._timeout, allow_redirects=False
-        )
-
-    def _prepared(self, name: str, body: Any) -> requests.PreparedRequest:
-        # requests' own preparation costs as much as all the rest of a small call
-        prepared = requests.PreparedRequest()
-        prepared.method = "POST"
-        prepared.url = f"{self._url}/{quote(name)}"
-        prepared.headers = CaseInsensitiveDict(self._headers)
-        prepared.headers["Content-Length"] = str(len(body))
-        prepared.body = body
-        prepared.hooks = default_hooks()
-        if self._auth is not None:
-            prepared.prepare_cookies({})  # auth handlers expect a jar
-            prepared.prepare_auth(self._auth)
-        return prepared
-
     # -- receiving ------------------------------------------------------------
 
-    def _result(self, response: requests.Response) -> Any:
+    def _result(self, answer: Answer) -> Any:
         try:
-            if response.status_code != 200:
-                raise self._refusal(response)
-            return _value(response, self._codec, self._max_answer)
+            if answer.status != 200:
+                raise self._refusal(answer)
+            return _value(answer, self._codec, self._max_answer)
         except BaseException:
-            response.close()
+            answer.close()
             raise
 
-    def _items(self, response: requests.Response) -> Items:
-        records = self._codec.records(response.raw.stream(65536))
-        return Items(records, response.close, self._error, self._progress)
+    def _items(self, answer: Answer) -> Items[Any]:
+        if _is_coded(answer):
+            answer.close()
+            raise _coded()
+        records = self._codec.records(answer.pieces)
+        return Items(records, answer.close, self._error, self._progress)
 
-    def _refusal(self, response: requests.Response) -> Exception:
+    def _refusal(self, answer: Answer) -> Exception:
         try:
-            problem = _value(response, self._codec, self._max_answer)
+            problem = _value(answer, self._codec, self._max_answer)
         except Undecodable:
             problem = None
         if not isinstance(problem, Mapping):
-            problem = {"title": response.reason}
-        return self._error(response.status_code, problem)
+            problem = {"title": answer.reason}
+        return self._error(answer.status, problem)
 
     def _error(self, status: int, problem: Mapping[str, Any]) -> Exception:
         """Make the exception of a problem."""
@@ -366,15 +337,6 @@ class ServiceClient:
         return made
 
 
-def _session() -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False  # no netrc, no proxy of the environment
-    adapter = KeepAliveAdapter()
-    for scheme in ("http://", "https://", "http+unix://"):
-        session.mount(scheme, adapter)
-    return session
-
-
 def _body(pieces: Sequence[Buffer]) -> Any:
     if len(pieces) == 1 and isinstance(pieces[0], bytes):
         return pieces[0]
@@ -386,12 +348,15 @@ def _status_of(problem: Mapping[str, Any]) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _value(response: requests.Response, codec: Codec, limit: int) -> Any:
+def _value(answer: Answer, codec: Codec, limit: int) -> Any:
     """Read the value of an answer: in the codec, or JSON for what did not reach it."""
-    name = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise Undecodable("type", "the answer is compressed, which nobody asked for")
-    body = _read(response, limit)
+    if _is_coded(answer):
+        raise _coded()
+    body = _read(answer, limit)
+    name = answer.field("content-type")
+    if name == codec.media_type:
+        return codec.decode(body)
+    name = name.partition(";")[0].strip().lower()
     if name in codec.media_types or name == codec.problem_type:
         return codec.decode(body)
     if name in ("application/json", "application/problem+json"):
@@ -402,21 +367,28 @@ def _value(response: requests.Response, codec: Codec, limit: int) -> Any:
     raise Undecodable("type", f"an answer of the type {name[:60]!r}")
 
 
-def _read(response: requests.Response, limit: int) -> Buffer:
+def _is_coded(answer: Answer) -> bool:
+    return answer.field("content-encoding") not in ("", "identity")
+
+
+def _coded() -> Undecodable:
+    return Undecodable("type", "the answer is compressed, which nobody asked for")
+
+
+def _read(answer: Answer, limit: int) -> Buffer:
     """Read an answer into one piece of memory.
 
     :raises Undecodable: ``size`` where it is over the limit, in bytes.
     """
-    length = response.headers.get("Content-Length", "")
+    length = answer.field("content-length")
     size = int(length) if length.isdecimal() else 0
     if size > limit:
         raise _too_large(limit)
     if 0 < size <= LARGE:
-        content: bytes = response.content
-        return content
+        return b"".join(answer.pieces)
     body = bytearray(size)
     at = 0
-    for piece in response.raw.stream(65536):
+    for piece in answer.pieces:
         end = at + len(piece)
         if end > limit:
             raise _too_large(limit)

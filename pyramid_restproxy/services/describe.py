@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 from typing import Any
@@ -70,7 +71,8 @@ def add_openapi_view(
 def description(service: Service) -> dict[str, Any]:
     """Say what a service is, in plain data.
 
-    Name, pattern, signature, documentation, codecs, and whether it is idempotent.
+    Name, pattern, signature, documentation, codecs, whether it is idempotent, and
+    whether it answers with a stream.
     """
     return {
         "name": service.name,
@@ -79,27 +81,55 @@ def description(service: Service) -> dict[str, Any]:
         "doc": service.doc,
         "codecs": [codec.name for codec in service.codecs],
         "idempotent": service.idempotent,
+        "stream": service.contract.streams,
     }
 
 
 def signature_of(service: Service) -> str:
-    """Write the signature of a service as Python does: ``(*, a: int) -> int``."""
+    """Write the signature of a service as Python does: ``(*, a: int) -> int``.
+
+    A default that has no form in Python is written as ``...``.
+    """
     contract = service.contract
     parameters = [
         inspect.Parameter(
             each.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=each.default,
+            default=_default(each),
             annotation=_annotation(each.hint),
         )
         for each in contract.parameters
     ]
     returns = _annotation(contract.returns)
-    return str(inspect.Signature(parameters, return_annotation=returns))
+    written = str(inspect.Signature(parameters, return_annotation=returns))
+    return written.replace("<locals>.", "")
 
 
 def _annotation(hint: Any) -> Any:
+    if hint is type(None):
+        return None
     return inspect.Parameter.empty if hint is Any else hint
+
+
+class _Unsaid:
+    """Stands for a default that nobody could read, such as ``<object at 0x7f...>``."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+def _default(parameter: Parameter) -> Any:
+    if parameter.required or _is_python(repr(parameter.default)):
+        return parameter.default
+    return _Unsaid()
+
+
+def _is_python(text: str) -> bool:
+    try:
+        ast.parse(text, mode="eval")
+    except SyntaxError:
+        return False
+    return True
 
 
 # -- OpenAPI ------------------------------------------------------------------

@@ -18,6 +18,7 @@ from typing import Any
 from pyramid.exceptions import ConfigurationError
 
 from pyramid_restproxy.exceptions import MalformedRequest
+from pyramid_restproxy.services.values import Undecodable, check_number, parts_of
 
 __all__ = ["ArgumentError", "Contract", "Parameter"]
 
@@ -71,6 +72,7 @@ class Contract:
     :ivar wants_request: whether its first parameter is the request (named so).
     :ivar parameters: the parameters that a caller gives.
     :ivar returns: the type hint of the answer, Any without one.
+    :ivar streams: whether the function is a generator, so that its answer is a stream.
     """
 
     def __init__(self, function: Callable[..., Any], skip: int = 0) -> None:
@@ -81,6 +83,7 @@ class Contract:
             _parameter(function, each, hints) for each in found[self.wants_request :]
         )
         self.returns = hints.get("return", Any)
+        self.streams = inspect.isgeneratorfunction(function)
         self._names = frozenset(each.name for each in self.parameters)
         self._convert = _converter(self.parameters)
 
@@ -133,9 +136,12 @@ def _converter(parameters: tuple[Parameter, ...]) -> Convert:
     except ImportError:
         return _plain_converter(parameters)
     hints = {each.name: each.hint for each in parameters if each.hint is not Any}
+    decimals = set()
     for name, hint in hints.items():
         try:
             msgspec.json.Decoder(hint, dec_hook=_as_is)  # now, not in the first call
+            if _has_decimals(hint):
+                decimals.add(name)
         except TypeError as error:
             raise ConfigurationError(
                 f"the type hint of {name!r} cannot be checked: {error}"
@@ -145,14 +151,32 @@ def _converter(parameters: tuple[Parameter, ...]) -> Convert:
         made = dict(arguments)
         for name in hints.keys() & made.keys():
             try:
+                if name in decimals:
+                    _check_decimals(made[name])
                 made[name] = msgspec.convert(made[name], hints[name], dec_hook=_as_is)
             except msgspec.ValidationError as error:
                 raise _located(name, str(error)) from error
+            except Undecodable as error:
+                raise ArgumentError(f"$.{name}", str(error)) from error
             except RecursionError as error:
                 raise ArgumentError(f"$.{name}", "nested too deep") from error
         return made
 
     return convert
+
+
+def _has_decimals(hint: Any) -> bool:
+    """Say whether text may become a decimal, wherever it lies in a type hint."""
+    import msgspec.inspect
+
+    # a type that contains itself has an end here, and so has the text of it only
+    return "DecimalType()" in repr(msgspec.inspect.type_info(hint))
+
+
+def _check_decimals(value: Any) -> None:
+    for each in parts_of(value):
+        if type(each) is str:
+            check_number(each)
 
 
 def _as_is(hint: Any, value: Any) -> Any:

@@ -15,13 +15,16 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import operator
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from itertools import accumulate
 from typing import Any, Literal
 from uuid import UUID
 
@@ -29,7 +32,10 @@ from pyramid_restproxy.exceptions import RestProxyError
 
 __all__ = [
     "MAX_DEPTH",
+    "MAX_DIGITS",
+    "MAX_LISTS",
     "MAX_ODD_KEYS",
+    "MAX_WRITTEN",
     "Dialect",
     "Failed",
     "Finished",
@@ -38,8 +44,12 @@ __all__ = [
     "Undecodable",
     "array_of",
     "check_depth",
+    "check_number",
+    "decimal_of",
+    "integer_of",
     "mapping_of",
     "octets_of",
+    "parts_of",
     "revive",
     "set_of",
 ]
@@ -51,11 +61,25 @@ MAX_DEPTH = 100
 MAX_ODD_KEYS = 1000
 #: How many dimensions an array may have; NumPy 1 takes no more.
 MAX_DIMENSIONS = 32
+#: How many lists an array may become whose shape has little to do with its bytes:
+#: ``[2**40, 0]`` has none, and would be as many empty lists.
+MAX_LISTS = 1 << 16
+#: How many digits a number may have that is read, before the point and of zeros behind
+#: it. Reading and writing more takes time that grows with the square (CVE-2020-10735),
+#: and who makes an integer of ``1e999999999`` has no more memory.
+MAX_DIGITS = 4000
+#: The same for what is written: a service may add up what it was given. Python writes
+#: no more than this.
+MAX_WRITTEN = 4300
 
-_SCALARS = frozenset({type(None), bool, int, float, str})
+_SCALARS = frozenset({type(None), bool, float, str})
+#: How many characters a number may have that is text, zeros and all.
+_LONGEST_NUMBER = 10_000
+_READ, _WRITTEN = 10**MAX_DIGITS, 10**MAX_WRITTEN
 _DTYPE = re.compile(
     r"[<>|](?:b1|[iu][1248]|f(?:[248]|1[26])|c(?:8|16|32)|[SU][1-9]\d{0,5})"
 )
+_NUMBER = re.compile(r"\s*[+-]?[\d._]+(?:[eE][+-]?[\d_]+)?\s*")
 _MOMENT = re.compile(r"[<>|][mM]8(?:\[\d{0,9}[a-zA-Z]{1,7}\])?")
 
 
@@ -105,12 +129,13 @@ class Failed:
 # -- from values to tags ------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Dialect:
     """What one codec writes itself, and how it marks the rest.
 
     :ivar tag: makes the mark of a kind: its name, its payload.
-    :ivar native: types that the codec writes itself, besides the plain ones.
+    :ivar native: types that the codec writes itself, whatever the value; the other
+        plain ones are looked at first.
     :ivar words: whether integers of more than 64 bits need a tag.
     :ivar finite: whether infinities and NaN need a tag.
     :ivar ambiguous: says whether a mapping would be taken for a tag.
@@ -131,10 +156,12 @@ class Dialect:
 
     def _walk(self, value: Any, depth: int) -> Any:
         kind = type(value)
-        if kind in _SCALARS:
-            return self._scalar(value)
         if kind in self.native:
             return value
+        if kind is int:
+            return value if -(2**63) <= value < 2**64 else self._large(value)
+        if kind in _SCALARS:
+            return self._scalar(value)
         if not depth:
             raise Unencodable(
                 f"the value is nested more than {MAX_DEPTH} levels deep: "
@@ -149,14 +176,18 @@ class Dialect:
     def _scalar(self, value: Any) -> Any:
         if self.finite and type(value) is float and not math.isfinite(value):
             return self.tag("float", repr(value))
-        if self.words and type(value) is int and not -(2**63) <= value < 2**64:
-            return self.tag("int", hex(value))
         return value
+
+    def _large(self, value: int) -> Any:
+        if not -_WRITTEN < value < _WRITTEN:
+            raise Unencodable(f"an integer of more than {MAX_WRITTEN} digits")
+        return self.tag("int", hex(value)) if self.words else value
 
     def _mapping(self, value: Mapping[Any, Any], depth: int) -> Any:
         if set(map(type, value)) <= {str} and not self.ambiguous(value):
             return {key: self._walk(each, depth) for key, each in value.items()}
-        return self.tag("dict", [self._walk(pair, depth) for pair in value.items()])
+        pairs = ([self._walk(k, depth), self._walk(v, depth)] for k, v in value.items())
+        return self.tag("dict", list(pairs))
 
     def _other(self, value: Any, depth: int) -> Any:
         if hasattr(value, "__json__"):
@@ -166,7 +197,8 @@ class Dialect:
                 return self._walk(plain(value), depth)
         for kind, name, payload in _TO_PAYLOAD:
             if isinstance(value, kind):
-                return self.tag(name, self._walk(payload(value), depth))
+                # a set and the list of its members are one level
+                return self.tag(name, self._walk(payload(value), depth + 1))
         if is_dataclass(value) and not isinstance(value, type):
             found = {each.name: getattr(value, each.name) for each in fields(value)}
             return self._mapping(found, depth)
@@ -182,6 +214,13 @@ class Dialect:
             f"objects of type {type(value).__qualname__!r} cannot be sent: make them "
             "plain data, or give the class a __json__(request) method"
         )
+
+
+def _written_decimal(number: Decimal) -> str:
+    text = str(number)
+    if _is_long(number, MAX_WRITTEN) or len(text) > _LONGEST_NUMBER:
+        raise Unencodable(f"a decimal of more than {MAX_WRITTEN} digits")
+    return text
 
 
 #: Types that are sent as another one. The first that fits decides: an enum may be
@@ -201,7 +240,7 @@ _TO_PAYLOAD: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
     (date, "date", date.isoformat),
     (time, "time", time.isoformat),
     (timedelta, "timedelta", lambda d: [d.days, d.seconds, d.microseconds]),
-    (Decimal, "decimal", str),
+    (Decimal, "decimal", _written_decimal),
     (UUID, "uuid", str),
     (complex, "complex", lambda number: [number.real, number.imag]),
     (bytes, "bytes", lambda octets: base64.b64encode(octets).decode("ascii")),
@@ -246,14 +285,54 @@ def _parse(make: Callable[[str], Any], longest: int = 64) -> Callable[[Any], Any
     return read
 
 
+def integer_of(number: int) -> int:
+    """Check that an integer has no more than :data:`MAX_DIGITS` digits.
+
+    :returns: the integer.
+    :raises Undecodable: ``number`` where it has.
+    """
+    if not -_READ < number < _READ:
+        raise Undecodable("number", f"an integer of more than {MAX_DIGITS} digits")
+    return number
+
+
+def decimal_of(text: str) -> Decimal:
+    """Read a decimal, within :data:`MAX_DIGITS`.
+
+    :raises Undecodable: ``number`` where it is over.
+    :raises ArithmeticError: where it is none.
+    """
+    number = Decimal(text)
+    if _is_long(number, MAX_DIGITS):
+        raise Undecodable("number", f"a decimal of more than {MAX_DIGITS} digits")
+    return number
+
+
+def check_number(text: str) -> None:
+    """Check a text that may become a decimal, as :func:`decimal_of` does.
+
+    :raises Undecodable: ``number`` where it is one that is over a limit.
+    """
+    if len(text) > _LONGEST_NUMBER:
+        if _NUMBER.fullmatch(text):
+            raise Undecodable("number", f"a decimal of more than {MAX_DIGITS} digits")
+    elif _NUMBER.fullmatch(text):
+        with suppress(ArithmeticError):  # two points, for example
+            decimal_of(text)
+
+
+def _is_long(number: Decimal, digits: int) -> bool:
+    return number.is_finite() and not -digits < number.adjusted() < digits
+
+
 def mapping_of(pairs: Iterable[Any]) -> dict[Any, Any]:
     """Make a mapping whose keys may be anything, within :data:`MAX_ODD_KEYS`.
 
     :raises Undecodable: ``keys`` where there are too many, or one comes twice.
     """
-    found = [(key, value) for key, value in pairs]
-    keys = [key for key, _ in found]
-    _check_keys(keys)
+    found = list(pairs)
+    if len(found) > MAX_ODD_KEYS:
+        _check_keys([key for key, _ in found])
     made = dict(found)
     if len(made) != len(found):
         raise Undecodable("duplicate-key", "a key of a mapping comes twice")
@@ -320,6 +399,8 @@ def array_of(dtype: Any, shape: Any, data: Any, order: Literal["C", "F"] = "C") 
         or not isinstance(data, (bytes, bytearray, memoryview))
     ):
         raise Undecodable("array", "not the shape and the bytes of an array")
+    if _lists_of(shape) > max(MAX_LISTS, 4 * len(data)):
+        raise Undecodable("array", "a shape of many dimensions and few elements")
     try:
         found = numpy.dtype(dtype)
         if math.prod(shape) * found.itemsize != len(data):
@@ -331,11 +412,22 @@ def array_of(dtype: Any, shape: Any, data: Any, order: Literal["C", "F"] = "C") 
         raise Undecodable("array", "not an array") from error
 
 
+def _lists_of(shape: Sequence[int]) -> int:
+    """Return how many lists and elements a shape is, with 1 in the place of each 0."""
+    return sum(accumulate((n or 1 for n in shape), operator.mul))
+
+
 def _progress(payload: Any) -> Progress:
     done, total, text = payload
     if not isinstance(text, str):
         raise TypeError("expected a text")
     return Progress(float(done), None if total is None else float(total), text)
+
+
+def _failed(payload: Any) -> Failed:
+    if not isinstance(payload, dict):
+        raise TypeError("expected a mapping")
+    return Failed(payload)
 
 
 def _array(payload: Any) -> Any:
@@ -348,7 +440,7 @@ _FROM_PAYLOAD: dict[str, Callable[[Any], Any]] = {
     "date": _parse(date.fromisoformat),
     "time": _parse(time.fromisoformat),
     "timedelta": lambda payload: timedelta(*payload),
-    "decimal": _parse(Decimal, 10_000),
+    "decimal": _parse(decimal_of, _LONGEST_NUMBER),
     "uuid": _parse(UUID),
     "complex": lambda payload: complex(*payload),
     "bytes": octets_of,
@@ -356,11 +448,11 @@ _FROM_PAYLOAD: dict[str, Callable[[Any], Any]] = {
     "frozenset": lambda payload: frozenset(set_of(payload)),
     "dict": mapping_of,
     "float": _parse(float, 4),
-    "int": _parse(lambda text: int(text, 16), 10_000),
+    "int": _parse(lambda text: integer_of(int(text, 16)), _LONGEST_NUMBER),
     "ndarray": _array,
     "progress": _progress,
     "finished": Finished,
-    "failed": lambda payload: Failed(dict(payload)),
+    "failed": _failed,
 }
 
 
@@ -374,7 +466,7 @@ def check_depth(value: Any) -> None:
         inner = {
             id(each): each
             for holder in level
-            for each in (holder.values() if type(holder) is dict else holder)
+            for each in _inside(holder)
             if type(each) in _HOLDERS
         }
         if not inner:
@@ -383,4 +475,28 @@ def check_depth(value: Any) -> None:
     raise Undecodable("depth", f"nested more than {MAX_DEPTH} levels deep")
 
 
-_HOLDERS = frozenset({dict, list, tuple, set, frozenset})
+def parts_of(value: Any) -> Iterator[Any]:
+    """Yield whatever lies in a value, keys too, and itself where nothing lies in it."""
+    held = [value]
+    while held:
+        each = held.pop()
+        if type(each) not in _HOLDERS:
+            yield each
+            continue
+        held.extend(_inside(each))
+        if type(each) is dict:
+            held.extend(each)
+
+
+def _inside(holder: Any) -> Iterable[Any]:
+    kind = type(holder)
+    if kind is dict:
+        return holder.values()
+    if kind is Finished:
+        return (holder.value,)
+    if kind is Failed:
+        return (holder.problem,)
+    return holder
+
+
+_HOLDERS = frozenset({dict, list, tuple, set, frozenset, Finished, Failed})

@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from pyramid.httpexceptions import (
     HTTPException,
@@ -33,6 +33,7 @@ from pyramid_restproxy.exceptions import (
 )
 from pyramid_restproxy.negotiation import best
 from pyramid_restproxy.problems import problem_of, to_envelope
+from pyramid_restproxy.routing.override import from_client
 from pyramid_restproxy.services.codecs import Codec
 from pyramid_restproxy.services.codecs.pieces import Buffer, size_of
 from pyramid_restproxy.services.signature import Contract
@@ -295,18 +296,21 @@ def read_body(environ: Mapping[str, Any], limit: int) -> bytearray | None:
     """Read a request's body, into one piece of memory.
 
     :returns: the body, or None where it is over the limit, in bytes.
+    :raises Undecodable: ``truncated`` where it is shorter than its length says.
+    :raises UnreadableBody: where the server's reader raises anything.
     """
     stream = environ["wsgi.input"]
     length = environ.get("CONTENT_LENGTH")
     if length:
-        if not length.isdecimal():
+        if not (length.isascii() and length.isdigit()):
             raise Undecodable("truncated", "the length of the body is not a number")
-        size = int(length)
+        # no body has a length of 19 digits, and int() refuses one of 5000
+        size = int(length) if len(length) < 19 else limit + 1
         return None if size > limit else _read_into(stream, size)
     if not environ.get("wsgi.input_terminated"):
         return bytearray()
     body = bytearray()
-    while piece := stream.read(BLOCK):
+    while piece := from_client(stream.read, BLOCK):
         body += piece
         if len(body) > limit:
             return None
@@ -320,16 +324,24 @@ def _read_into(stream: Any, size: int) -> bytearray:
     body = bytearray(size)
     view = memoryview(body)
     at = 0
-    while at < size and (n := stream.readinto(view[at:])):
+    while at < size and (n := _fill(stream, view[at:])):
         at += n
     if at < size:
         raise Undecodable("truncated", "the body is shorter than its length says")
     return body
 
 
+def _fill(stream: Any, view: memoryview) -> int:
+    """Read into a piece of memory, and return how many bytes."""
+    return cast(int, from_client(lambda _: stream.readinto(view), len(view)))
+
+
 def _read_growing(stream: Any, size: int) -> bytearray:
     body = bytearray()
-    while len(body) < size and (piece := stream.read(min(size - len(body), BLOCK))):
+    while len(body) < size:
+        piece = from_client(stream.read, min(size - len(body), BLOCK))
+        if not piece:
+            break
         body += piece
     if len(body) < size:
         raise Undecodable("truncated", "the body is shorter than its length says")

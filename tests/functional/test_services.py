@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pickle
+import runpy
 import subprocess
 import sys
 import zlib
@@ -85,6 +86,11 @@ def count(n: int):
     return n
 
 
+class Statistics:
+    def mean(self, values: list[float]) -> float:
+        return sum(values) / len(values)
+
+
 def peak() -> int:
     """Return the most memory that the server has had, bytes."""
     with open("/proc/self/status") as status:
@@ -113,6 +119,7 @@ def serve():
                 guard=signed_only,
             )
         config.add_service("plain", "/srv/plain", echo)
+        config.add_service("statistics", "/srv/statistics", Statistics)
         config.add_service_exception(OutOfStock)
         config.add_service_description("/srv/describe")
         app = config.make_wsgi_app()
@@ -237,6 +244,25 @@ def test_what_there_is(server):
         found = {each["name"]: each for each in client.describe()}
     assert found["scale"]["codecs"] == list(CODECS)
     assert "plain" in found and found["plain"]["codecs"] == ["json", "msgpack", "cbor"]
+
+
+def test_a_typed_client_that_the_server_describes(server, tmp_path):
+    path = tmp_path / "made.py"
+    command = [sys.executable, "-W", "ignore", "-m", "pyramid_restproxy.prest", "stubs"]
+    subprocess.run([*command, server, "--class", "Made", "-o", path], check=True)
+    module = runpy.run_path(str(path))
+    with client_of(server, "cbor") as client:
+        services = module["Made"](client)
+        assert services.norm(point={"x": -1, "y": 2}) == 3
+        assert (services.scale(values=numpy.arange(3.0)) == [0, 2, 4]).all()
+        assert services.echo() is None
+        assert [each["n"] for each in services.count(n=2)] == [0, 1]
+        assert services.statistics.mean(values=[1.0, 2.0]) == 1.5
+        with pytest.raises(OutOfStock):
+            services.order(number=13)
+        assert services.order.__annotations__ == {"number": "int", "return": "str"}
+        with pytest.raises(TypeError):
+            services.order(numbers=1)
 
 
 # -- hostile: security.json, area "serialised" --------------------------------

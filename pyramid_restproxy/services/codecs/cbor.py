@@ -16,7 +16,12 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from pyramid_restproxy.services.codecs.base import Codec, truncated
+from pyramid_restproxy.services.codecs.base import (
+    MAX_RECORD,
+    Codec,
+    too_long,
+    truncated,
+)
 from pyramid_restproxy.services.codecs.pieces import (
     LARGE,
     Buffer,
@@ -28,16 +33,21 @@ from pyramid_restproxy.services.codecs.pieces import (
 )
 from pyramid_restproxy.services.values import (
     MAX_DEPTH,
+    MAX_DIGITS,
     Dialect,
     Undecodable,
     Unencodable,
     array_of,
+    decimal_of,
+    integer_of,
+    parts_of,
     revive,
 )
 
 __all__ = ["CborCodec"]
 
 MOMENT, DAY, UUID_TAG, SET, COMPLEX = 0, 1004, 37, 258, 43000
+LARGE_POSITIVE, LARGE_NEGATIVE, DECIMAL = 2, 3, 4
 OBJECT, ROWS, COLUMNS = 27, 40, 1040
 #: A private tag that stands for what :func:`lift` took out; never sent.
 LIFTED = 0x52505258
@@ -56,7 +66,11 @@ ELEMENTS = {tag: dtype for dtype, tag in TYPED.items()} | {68: "|u1"}  # 68: cla
 #: cycles, bigfloats and fractions cost more than they weigh, patterns are programs.
 REFUSED = (5, 25, 28, 29, 30, 35, 36, 52, 54, 100, 256, 260, 261)
 
+#: What the library writes itself.
+_NATIVE = frozenset({type(None), bool, float, str, bytes})
 _MARKER = b"\x50" + Cuts.mark  # a byte string of 16 bytes
+#: What may begin a value that nothing else has: undefined, or a simple one.
+_ODD = re.compile(rb"[\xe0-\xf3\xf7\xf8]")
 _RFC3339 = re.compile(r".*T.*(?:[+-]\d\d:\d\d)")
 
 
@@ -83,7 +97,7 @@ class CborCodec(Codec):
             found = make(payload) if make else None
             return cbor2.CBORTag(OBJECT, [kind, payload]) if found is None else found
 
-        dialect = Dialect(tag, frozenset({bytes, cbor2.CBORTag}))
+        dialect = Dialect(tag, _NATIVE | {cbor2.CBORTag})
         try:
             encoded: bytes = cbor2.dumps(dialect.tagged(value))
         except (UnicodeEncodeError, cbor2.CBOREncodeError) as error:
@@ -100,22 +114,32 @@ class CborCodec(Codec):
         value = _read(_decoder(stream, lifted))
         if stream.read(1):
             raise Undecodable("syntax", "bytes follow the CBOR value")
+        if _ODD.search(lifted.rest):
+            _check_parts(value)
         return value
 
     def records(self, pieces: Iterable[bytes]) -> Iterator[Any]:
         """Read a sequence."""
-        stream = io.BufferedReader(_Pieces(iter(pieces)), LARGE)
+        source = _Pieces(iter(pieces))
+        stream = io.BufferedReader(source, LARGE)
         decoder = _decoder(stream, Lifted(b"", []))
         while stream.peek(1):
-            yield _read(decoder, truncated())
+            source.given = 0
+            value = _read(decoder, truncated())
+            _check_parts(value)
+            yield value
 
 
 class _Pieces(io.RawIOBase):
-    """A stream of pieces as a file; a read waits for one piece at most."""
+    """A stream of pieces as a file; a read waits for one piece at most.
+
+    :ivar given: how many bytes the record has had so far, but for what was read ahead.
+    """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._held = memoryview(b"")
+        self.given = 0
 
     def readable(self) -> bool:
         return True
@@ -129,6 +153,9 @@ class _Pieces(io.RawIOBase):
         size = min(len(into), len(self._held))
         into[:size] = self._held[:size]
         self._held = self._held[size:]
+        self.given += size
+        if self.given > MAX_RECORD:
+            raise too_long()
         return size
 
 
@@ -149,8 +176,10 @@ def _day(text: str) -> Any:
 
 def _decimal(text: str) -> Decimal | None:
     number = Decimal(text)
-    # tag 4 has neither a negative zero nor NaN nor infinities
-    return number if number.is_finite() and number else None
+    # tag 4 has neither a negative zero nor NaN nor infinities, and its mantissa is an
+    # integer, whose digits are counted
+    plain = number.is_finite() and number and len(text) < MAX_DIGITS
+    return number if plain else None
 
 
 def _uuid(text: str) -> Any:
@@ -206,16 +235,9 @@ def _array_tag(array: Any, cuts: Cuts) -> Any:
 def _decoder(stream: Any, lifted: Lifted) -> Any:
     import cbor2
 
-    tags: dict[int, Any] = dict.fromkeys(REFUSED, _refuse)
-    tags |= {tag: _typed(dtype) for tag, dtype in ELEMENTS.items()}
-    tags |= {
-        OBJECT: _object,
-        SET: lambda members, _: revive("set", members),
-        COMPLEX: lambda parts, _: revive("complex", parts),
-        ROWS: lambda value, _: _shaped(value, "C"),
-        COLUMNS: lambda value, _: _shaped(value, "F"),
-        LIFTED: lambda number, _: lifted.buffer(number),
-    }
+    tags = _TAGS
+    if lifted.buffers:
+        tags = tags | {LIFTED: lambda number, _: lifted.buffer(number)}
     return cbor2.CBORDecoder(
         stream,
         semantic_decoders=tags,
@@ -232,6 +254,8 @@ def _read(decoder: Any, early_end: Undecodable | None = None) -> Any:
 
     try:
         return decoder.decode()
+    except Undecodable:
+        raise  # of the stream: a record without end
     except cbor2.CBORDecodeEOF as error:
         raise early_end or Undecodable("syntax", "the CBOR value is cut off") from error
     except cbor2.CBORDecodeError as error:
@@ -250,12 +274,37 @@ def _undecodable(error: BaseException) -> Undecodable:
     return Undecodable(code, f"not one CBOR value: {error}")
 
 
+def _check_parts(value: Any) -> None:
+    """Refuse what CBOR has and no service can answer with (RFC 8949 section 3.3)."""
+    import cbor2
+
+    odd = {type(cbor2.undefined), cbor2.CBORSimpleValue}
+    if any(type(each) in odd for each in parts_of(value)):
+        raise Undecodable("simple", "a simple value of CBOR that has no use here")
+
+
 def _refuse(value: Any, immutable: bool) -> Any:
     raise Undecodable("tag", "a CBOR tag that has no use here")
 
 
 def _unknown(tag: Any, immutable: bool) -> Any:
     raise Undecodable("tag", f"CBOR tag {tag.tag} has no use here")
+
+
+def _integer(octets: Any) -> int:
+    if not isinstance(octets, bytes):
+        raise Undecodable("tag", "a large integer is not a byte string")
+    if len(octets) > MAX_DIGITS:  # a byte is more than two digits
+        raise Undecodable("number", f"an integer of more than {MAX_DIGITS} digits")
+    return integer_of(int.from_bytes(octets, "big"))
+
+
+def _fraction(value: Any, immutable: bool) -> Decimal:
+    """Read ``[exponent, mantissa]``; a mantissa that is too large is refused before."""
+    if not isinstance(value, list) or [type(each) for each in value] != [int, int]:
+        raise Undecodable("tag", "tag 4 is not [exponent, mantissa]")
+    exponent, mantissa = value
+    return decimal_of(f"{mantissa}e{exponent}")
 
 
 def _object(value: Any, immutable: bool) -> Any:
@@ -283,6 +332,20 @@ def _shaped(value: Any, order: Literal["C", "F"]) -> Any:
         raise Undecodable("array", "the elements are not a typed array")
     return array_of(row.dtype.str, shape, flat(row), order)
 
+
+#: What becomes of tags, besides those that the library knows.
+_TAGS: dict[int, Callable[[Any, bool], Any]] = {
+    **dict.fromkeys((*REFUSED, LIFTED), _refuse),
+    **{tag: _typed(dtype) for tag, dtype in ELEMENTS.items()},
+    LARGE_POSITIVE: lambda octets, _: _integer(octets),
+    LARGE_NEGATIVE: lambda octets, _: integer_of(-1 - _integer(octets)),
+    DECIMAL: _fraction,
+    OBJECT: _object,
+    SET: lambda members, _: revive("set", members),
+    COMPLEX: lambda parts, _: revive("complex", parts),
+    ROWS: lambda value, _: _shaped(value, "C"),
+    COLUMNS: lambda value, _: _shaped(value, "F"),
+}
 
 _ARGUMENT = {24: 1, 25: 2, 26: 4, 27: 8}
 

@@ -39,6 +39,8 @@ TAG, ARRAY, LIFTED = 1, 2, 3
 #: How deep extensions may lie in each other.
 MAX_NESTED = 16
 
+#: What the library writes itself; integers as far as they have 64 bits.
+_NATIVE = frozenset({type(None), bool, float, str, bytes})
 _MARKER = b"\xd8\x7f" + Cuts.mark  # fixext 16 of code 127
 
 
@@ -103,7 +105,7 @@ def _pack(value: Any, cuts: Cuts) -> bytes:
         # the length of an extension counts what is in it: no cuts there
         return msgpack.ExtType(TAG, cuts.inline(packed, _MARKER))
 
-    dialect = Dialect(tag, frozenset({bytes, msgpack.ExtType}), words=True)
+    dialect = Dialect(tag, _NATIVE | {msgpack.ExtType}, words=True)
     return _pack_plain(dialect.tagged(value))
 
 

@@ -10,9 +10,10 @@ large buffers follow the pickle, each as 8 bytes of length and its bytes.
 from __future__ import annotations
 
 import io
+import itertools
 import pickle
 import pickletools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from pyramid_restproxy.services.codecs.base import (
@@ -23,6 +24,7 @@ from pyramid_restproxy.services.codecs.base import (
 )
 from pyramid_restproxy.services.codecs.pieces import LARGE, Buffer, flat, size_of
 from pyramid_restproxy.services.values import (
+    MAX_DIGITS,
     Dialect,
     Undecodable,
     Unencodable,
@@ -49,9 +51,23 @@ PLAIN_OPCODES = frozenset(
 #: What objects of classes need besides; REDUCE, INST, OBJ and EXT are never allowed.
 CLASS_OPCODES = frozenset({"GLOBAL", "STACK_GLOBAL", "NEWOBJ", "BUILD"})
 
-_NUMBERED = frozenset({"BINPUT", "LONG_BINPUT"})
-_PLAIN = frozenset({type(None), bool, int, float, str, bytes, bytearray})
+_STOP, _GLOBAL, _PUT, _LONG_PUT, _LONG = b".cqr\x8b"
+#: The opcodes by their byte.
+_OPCODES = {ord(each.code): each for each in pickletools.opcodes}
+#: How many bytes the count has that stands before an argument.
+_COUNTS = {
+    pickletools.TAKEN_FROM_ARGUMENT1: 1,
+    pickletools.TAKEN_FROM_ARGUMENT4: 4,
+    pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+    pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+}
+#: How long an integer may be, bytes; it has :data:`MAX_DIGITS` then, and its sign.
+_LONGEST_INTEGER = (10**MAX_DIGITS).bit_length() // 8 + 1
+#: How long the name of a class may be that stands in the pickle as text, bytes.
+_LONGEST_NAME = 512
+_PLAIN = frozenset({type(None), bool, float, str, bytes, bytearray})
 _HOLDERS = frozenset({list, tuple, dict, set, frozenset})
+_NATIVE = _PLAIN | _HOLDERS
 
 
 class PickleCodec(Codec):
@@ -70,7 +86,13 @@ class PickleCodec(Codec):
 
     def __init__(self, *classes: type) -> None:
         self.classes = {(each.__module__, each.__qualname__): each for each in classes}
-        self._opcodes = PLAIN_OPCODES | (CLASS_OPCODES if classes else frozenset())
+        self._dialect = Dialect(_Tag, _NATIVE | frozenset(classes))
+        allowed = PLAIN_OPCODES | (CLASS_OPCODES if classes else frozenset())
+        self._widths = {
+            code: _widths(opcode)
+            for code, opcode in _OPCODES.items()
+            if opcode.name in allowed
+        }
 
     def encode(self, value: Any) -> list[Buffer]:
         """Write a value; large arrays are pieces of their own."""
@@ -78,7 +100,7 @@ class PickleCodec(Codec):
         into = io.BytesIO()
         try:
             check_depth(value)
-            _Pickler(into, buffers, frozenset(self.classes.values())).dump(value)
+            _Pickler(into, buffers, self._dialect, self.classes.values()).dump(value)
         except RecursionError as error:
             raise Unencodable("nested too deep: does it contain itself?") from error
         except (pickle.PicklingError, AttributeError, ValueError) as error:
@@ -96,9 +118,7 @@ class PickleCodec(Codec):
             class that is not, ``syntax``, ``depth``, or as :func:`values.revive` says.
         """
         view = memoryview(body)
-        # what follows the pickle may be large: it is not read as opcodes
-        stream = _View(view)
-        end = self._check(stream)
+        end = end_of(view, self._widths)
         buffers = _buffers(view[end:])
         try:
             value = _Unpickler(view[:end], buffers, self.classes).load()
@@ -110,22 +130,6 @@ class PickleCodec(Codec):
         except _ERRORS as error:
             raise Undecodable("syntax", f"not a pickle: {error}") from error
         return value
-
-    def _check(self, stream: Any) -> int:
-        """Check the opcodes of a pickle, and return where it ends."""
-        operations: Iterable[tuple[Any, Any, Any]] = pickletools.genops(stream)
-        try:
-            for number, (opcode, argument, _) in enumerate(operations):
-                if opcode.name not in self._opcodes:
-                    raise Undecodable("opcode", f"{opcode.name} is not allowed")
-                # the memo grows to the place at once, whatever is in it
-                if opcode.name in _NUMBERED and argument > number:
-                    raise Undecodable("opcode", "a place in the memo that is too far")
-        except (ValueError, OverflowError, MemoryError) as error:
-            if isinstance(error, Undecodable):
-                raise
-            raise Undecodable("syntax", f"not a pickle: {error}") from error
-        return int(stream.tell())
 
     def record(self, value: Any) -> list[Buffer]:
         """Write a value after its length, 8 bytes."""
@@ -165,27 +169,58 @@ _ERRORS = (
 )
 
 
-class _View(io.RawIOBase):
-    """A buffer as a file, without a copy of it."""
+def _widths(opcode: Any) -> tuple[int, bool]:
+    """Return how many bytes follow an opcode, and whether they count others."""
+    size = opcode.arg.n if opcode.arg else 0
+    return (_COUNTS[size], True) if size in _COUNTS else (max(size, 0), False)
 
-    def __init__(self, view: memoryview) -> None:
-        self._view = view
-        self._at = 0
 
-    def read(self, size: int = -1) -> bytes:
-        piece = bytes(self._view[self._at : self._at + size])
-        self._at += len(piece)
-        return piece
+def end_of(view: memoryview, widths: Mapping[int, tuple[int, bool]]) -> int:
+    """Return where a pickle ends. Its opcodes are looked at, and nothing of it runs.
 
-    def readline(self, size: Any = -1) -> bytes:
-        # only text opcodes have lines, and names of classes, which are short
-        line = bytes(self._view[self._at : self._at + 512])
-        line = line[: line.find(b"\n") + 1]
-        self._at += len(line)
-        return line
+    :param view: the pickle, and what follows.
+    :param widths: the opcodes that are allowed: how many bytes follow one, and
+        whether these are the count of more.
+    :raises Undecodable: ``opcode`` for another one, ``syntax`` where there is no end.
+    """
+    at = 0
+    for number in itertools.count():
+        code = view[at] if at < len(view) else -1
+        if code == _STOP:
+            return at + 1
+        if code not in widths:
+            raise _not_allowed(code)
+        width, counted = widths[code]
+        start = at + 1
+        at = start + width
+        if counted:
+            size = int.from_bytes(view[start:at], "little")
+            if code == _LONG and size > _LONGEST_INTEGER:
+                raise Undecodable("number", "an integer that is too large")
+            at += size
+        elif code == _GLOBAL:
+            at = _after_name(view, start)
+        # the memo grows to the place at once, whatever is in it
+        elif code == _PUT or code == _LONG_PUT:
+            if int.from_bytes(view[start:at], "little") > number:
+                raise Undecodable("opcode", "a place in the memo that is too far")
+    raise AssertionError  # pragma: no cover - it counts for ever
 
-    def tell(self) -> int:
-        return self._at
+
+def _not_allowed(code: int) -> Undecodable:
+    if code not in _OPCODES:
+        return Undecodable("syntax", "not a pickle: an end or an opcode is missing")
+    return Undecodable("opcode", f"{_OPCODES[code].name} is not allowed")
+
+
+def _after_name(view: memoryview, start: int) -> int:
+    """Return the end of the two lines that name a class."""
+    lines = bytes(view[start : start + _LONGEST_NAME])
+    first = lines.find(b"\n")
+    second = lines.find(b"\n", first + 1)
+    if first < 0 or second < 0:
+        raise Undecodable("syntax", "not a pickle: the name of a class has no end")
+    return start + second + 1
 
 
 def _buffers(view: memoryview) -> Iterator[memoryview]:
@@ -202,15 +237,19 @@ class _Pickler(pickle.Pickler):
         self,
         into: io.BytesIO,
         buffers: list[pickle.PickleBuffer],
-        classes: frozenset[type],
+        dialect: Dialect,
+        classes: Collection[type],
     ) -> None:
         super().__init__(into, protocol=5, buffer_callback=buffers.append)
+        self._dialect = dialect
         self._classes = classes
-        self._dialect = Dialect(_Tag, frozenset(_PLAIN | _HOLDERS | classes))
 
     def persistent_id(self, value: Any) -> Any:
         kind = type(value)
-        if kind in _PLAIN or kind in _HOLDERS or kind in self._classes:
+        if kind is int:
+            self._dialect.tagged(value)  # looks at how large it is
+            return None
+        if kind in self._dialect.native:
             return None
         if kind is pickle.PickleBuffer or kind is type:
             return None

@@ -161,9 +161,9 @@ def test_idempotent_calls_are_made_again(client):
 def test_calls_that_were_not_sent_are_made_again(monkeypatch):
     found = ServiceClient("http://127.0.0.1:9/srv", "json", retries=2)
     sent = []
-    exchange = found._exchange
+    send = found._exchange.send
     monkeypatch.setattr(
-        found, "_exchange", lambda prepared: sent.append(1) or exchange(prepared)
+        found._exchange, "send", lambda *call: sent.append(call) or send(*call)
     )
     with pytest.raises(requests.ConnectionError):
         found.add()
@@ -203,11 +203,12 @@ def test_large_answers_and_answers_of_unknown_length(client):
 
 
 def test_compressed_answers_are_refused(client):
-    response = answer(1)
-    response.headers["Content-Encoding"] = "gzip"
-    found, _ = client(response)
-    with pytest.raises(Undecodable):
-        found.add()
+    for response in (answer(1), stream(1)):
+        response.headers["Content-Encoding"] = "gzip"
+        for auth in (None, ("me", "pw")):
+            found, _ = client(response, auth=auth)
+            with pytest.raises(Undecodable, match="compressed"):
+                found.add()
 
 
 def stream(*values, end=True):

@@ -1,11 +1,14 @@
-"""``prest call``."""
+"""``prest call`` and ``prest stubs``."""
 
 from __future__ import annotations
 
 import pytest
 from pyramid.config import Configurator
 
-from pyramid_restproxy.services.command import call_from_command_line
+from pyramid_restproxy.services.command import (
+    call_from_command_line,
+    stubs_from_command_line,
+)
 from pyramid_restproxy.services.values import Progress
 from tests.wire import served
 
@@ -27,6 +30,7 @@ def url():
         config.include("pyramid_restproxy.services")
         config.add_service("echo", "/srv/echo", echo)
         config.add_service("count", "/srv/count", count)
+        config.add_service_description("/srv/describe", codecs=("json", "cbor"))
         app = config.make_wsgi_app()
     with served(app) as authority:
         yield f"http://{authority}/srv"
@@ -59,8 +63,12 @@ def test_errors(url, capsys, words, inside):
     assert shown.out == "" and inside in shown.err and "prest call:" in shown.err
 
 
-def test_nobody_there(capsys):
-    assert call_from_command_line(["http://127.0.0.1:9", "a"]) == 1
+@pytest.mark.parametrize(
+    "command, words",
+    [(call_from_command_line, ["a"]), (stubs_from_command_line, [])],
+)
+def test_nobody_there(capsys, command, words):
+    assert command(["http://127.0.0.1:9", *words]) == 1
     assert "127.0.0.1" in capsys.readouterr().err
 
 
@@ -70,3 +78,42 @@ def test_nobody_there(capsys):
 def test_usage(words):
     with pytest.raises(SystemExit):
         call_from_command_line(words)
+
+
+# -- stubs --------------------------------------------------------------------
+
+
+def test_stubs_on_the_screen(url, capsys):
+    assert stubs_from_command_line([url]) == 0
+    shown = capsys.readouterr().out
+    assert "class Services(TypedServices):" in shown
+    assert (
+        "def count(self, *, n: int, total: int | None = None) -> Items[Any]:" in shown
+    )
+    compile(shown, "shown", "exec")
+
+
+def test_stubs_in_a_file(url, capsys, tmp_path):
+    path = tmp_path / "shop.py"
+    words = [url, "--class", "Shop", "-o", str(path), "--codec", "cbor"]
+    assert stubs_from_command_line(words) == 0
+    assert capsys.readouterr().out == ""
+    assert "class Shop(TypedServices):" in path.read_text("utf-8")
+
+
+def test_a_file_that_cannot_be_written(url, capsys, tmp_path):
+    path = tmp_path / "nowhere" / "shop.py"
+    assert stubs_from_command_line([url, "-o", str(path)]) == 1
+    assert "prest stubs: " in capsys.readouterr().err
+
+
+def test_no_description_there(url, capsys):
+    assert stubs_from_command_line([f"{url}/other"]) == 1
+    assert "prest stubs: 404" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["http://x", "--class", "a b"]])
+def test_usage_of_stubs(words, capsys):
+    with pytest.raises(SystemExit):
+        stubs_from_command_line(words)
+    assert "usage: prest stubs" in capsys.readouterr().err

@@ -69,8 +69,31 @@ def test_a_description(registry):
         "doc": "Measure a point.\n\nFrom where we are.",
         "codecs": ["json", "msgpack", "cbor"],
         "idempotent": False,
+        "stream": False,
     }
     assert signature_of(services_of(registry)["far"]) == "()"
+
+
+def test_signatures_can_be_read_as_python():
+    class Local: ...
+
+    def odd(a, b=Local, c=len, d: float = float("inf"), e=None) -> None: ...
+
+    odd.__annotations__["a"] = Local
+
+    def stream() -> Iterator[int]:
+        yield 1
+
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        config.add_service("odd", "/odd", odd)
+        config.add_service("stream", "/stream", stream)
+    services = services_of(config.registry)
+    local = f"{__name__}.test_signatures_can_be_read_as_python.Local"
+    assert signature_of(services["odd"]) == (
+        f"(*, a: {local}, b=..., c=..., d: float = inf, e=None) -> None"
+    )
+    assert description(services["stream"])["stream"] is True
 
 
 def test_a_folder_tells_what_is_in_it(registry):

@@ -6,6 +6,7 @@ import sys
 import typing
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import numpy
@@ -154,3 +155,29 @@ def test_hints_that_cannot_be_checked():
 
 def test_hints_that_are_no_types():
     assert fits(1, typing.TypeVar("T"))
+
+
+@dataclass
+class Price:
+    amount: Decimal
+    next: Price | None = None
+
+
+def priced(price: Price, note: str = "") -> str:
+    return note
+
+
+@pytest.mark.parametrize("text", ["1e999999999", "-0e-99999999", "1" * 5000])
+def test_text_does_not_become_a_decimal_without_end(text):
+    with pytest.raises(ArgumentError) as caught:
+        Contract(priced).bind(
+            {"price": {"amount": "1", "next": {"amount": text}}, "note": text}
+        )
+    assert caught.value.path == "$.price"
+
+
+def test_text_becomes_a_decimal():
+    bound = Contract(priced).bind({"price": {"amount": "1.50"}, "note": "1e999999"})
+    assert bound == {"price": Price(Decimal("1.50")), "note": "1e999999"}
+    bound = Contract(priced).bind({"price": {"amount": 2}})
+    assert bound == {"price": Price(Decimal(2))}

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import OrderedDict
 from datetime import date
+from decimal import Decimal
 
 import pytest
 
 from pyramid_restproxy.services.values import (
     MAX_DEPTH,
+    MAX_DIGITS,
+    MAX_LISTS,
     MAX_ODD_KEYS,
+    MAX_WRITTEN,
     Dialect,
+    Failed,
+    Finished,
     Progress,
     Undecodable,
     Unencodable,
     array_of,
     check_depth,
+    check_number,
     mapping_of,
+    parts_of,
     revive,
     set_of,
 )
@@ -95,6 +104,7 @@ def test_without_numpy_nothing_is_an_array(monkeypatch):
         ("progress", [1, 2, 3]),
         ("progress", ["x", 2, ""]),
         ("failed", 1),
+        ("failed", [[1, 2]]),
     ],
 )
 def test_tags_that_are_none(kind, payload):
@@ -160,3 +170,111 @@ def test_depth_of_what_contains_itself():
     endless.append(endless)
     with pytest.raises(Undecodable):
         check_depth(endless)
+
+
+@pytest.mark.parametrize(
+    "kind, text",
+    [
+        ("decimal", "1e999999999"),
+        ("decimal", "0e999999999"),
+        ("decimal", "-1e-999999999"),
+        ("decimal", f"1e{MAX_DIGITS}"),
+        ("decimal", "1" * (MAX_DIGITS + 1)),
+        ("decimal", "0." + "0" * MAX_DIGITS + "1"),
+        ("int", hex(10**MAX_DIGITS)),
+        ("int", hex(-(10**MAX_DIGITS))),
+    ],
+)
+def test_numbers_that_are_too_large_are_not_read(kind, text):
+    with pytest.raises(Undecodable) as caught:
+        revive(kind, text)
+    assert caught.value.code == "number"
+
+
+def test_numbers_that_are_just_not_too_large():
+    most = 10**MAX_DIGITS - 1
+    assert revive("int", hex(-most)) == -most
+    assert revive("decimal", str(most)) == most
+    assert revive("decimal", f"1e{MAX_DIGITS - 1}") == 10 ** (MAX_DIGITS - 1)
+    assert revive("decimal", "-Infinity") == -Decimal("Infinity")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [10**MAX_WRITTEN],
+        [-(10**MAX_WRITTEN)],
+        {10**MAX_WRITTEN: 1},
+        Decimal(f"1e{MAX_WRITTEN}"),
+        Decimal("1" * (MAX_WRITTEN + 1)),
+        Decimal("0." + "1" * 10_000),
+    ],
+)
+def test_numbers_that_are_too_large_are_not_written(value):
+    with pytest.raises(Unencodable):
+        PLAIN.tagged(value)
+
+
+def test_what_was_read_may_be_added_up():
+    most = 10**MAX_DIGITS - 1
+    assert PLAIN.tagged([most + most]) == [most + most]
+    assert PLAIN.tagged(Decimal(most) + 1)[0] == "decimal"
+
+
+@pytest.mark.parametrize(
+    "shape, size",
+    [
+        ([2**40, 0], 0),
+        ([0, 2**40], 0),
+        ([MAX_LISTS + 1, 0], 0),
+        ([2, 0, MAX_LISTS], 0),
+        ([MAX_LISTS] + [1] * 31, MAX_LISTS),
+    ],
+)
+def test_shapes_that_become_very_many_lists(shape, size):
+    with pytest.raises(Undecodable) as caught:
+        array_of("|u1", shape, bytes(size))
+    assert caught.value.code == "array"
+
+
+@pytest.mark.parametrize(
+    "shape", [[1000, 0], [0, 1000], [0], [300, 28, 28, 1], [500_000, 1], [1] * 32]
+)
+def test_shapes_of_everyday(shape):
+    size = math.prod(shape)
+    assert array_of("|u1", shape, bytes(size)).shape == tuple(shape)
+
+
+def test_the_end_of_a_stream_counts_as_a_level():
+    value = 1
+    for _ in range(MAX_DEPTH + 1):
+        value = Finished(value)
+    with pytest.raises(Undecodable):
+        check_depth(value)
+    with pytest.raises(Undecodable):
+        check_depth(Failed({"a": value}))
+
+
+def test_a_set_is_one_level_both_ways():
+    value = 1
+    for _ in range(MAX_DEPTH):
+        value = frozenset([value])
+    check_depth(value)
+    PLAIN.tagged(value)
+
+
+def test_parts():
+    value = {"a": [1, {2}], 3: Finished((Failed({"b": 4}), None))}
+    assert set(parts_of(value)) == {"a", 1, 2, 3, "b", 4, None}
+    assert list(parts_of(5)) == [5]
+
+
+@pytest.mark.parametrize("text", ["1e999999999", " -1E99999_9 ", "1" * 20_000])
+def test_text_that_would_become_a_large_decimal(text):
+    with pytest.raises(Undecodable):
+        check_number(text)
+
+
+@pytest.mark.parametrize("text", ["", "1.5", "1..5", "e9999", "text", "x" * 20_000])
+def test_text_that_would_not(text):
+    check_number(text)

@@ -14,8 +14,9 @@ from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPConflict, HTTPForbidden
 from pyramid.request import Request
 
+from pyramid_restproxy.routing.override import UnreadableBody
 from pyramid_restproxy.services import view as module
-from pyramid_restproxy.services.codecs import JsonCodec, MessagePackCodec
+from pyramid_restproxy.services.codecs import CborCodec, JsonCodec, MessagePackCodec
 from pyramid_restproxy.services.values import Progress, Undecodable
 from pyramid_restproxy.services.view import read_body
 
@@ -346,3 +347,72 @@ def test_large_answers_come_in_blocks():
     assert max(map(len, pieces)) == module.BLOCK
     assert set(map(type, pieces)) == {bytes}
     assert sum(map(len, pieces)) == answer.content_length
+
+
+class BadChunk(Exception):
+    """What a server raises at a chunk that is none; gunicorn's is no OSError."""
+
+
+class Broken:
+    def __init__(self, *pieces):
+        self.pieces = list(pieces)
+
+    def read(self, size):
+        if not self.pieces:
+            raise BadChunk("not a chunk")
+        return self.pieces.pop(0)
+
+
+class BrokenFile(Broken):
+    def readinto(self, view):
+        piece = self.read(len(view))
+        view[: len(piece)] = piece
+        return len(piece)
+
+
+@pytest.mark.parametrize("length", [None, "10", str(module.BLOCK + 10)])
+@pytest.mark.parametrize("stream", [Broken, BrokenFile])
+@pytest.mark.parametrize("pieces", [[], [b'{"a":']])
+def test_a_body_that_the_server_cannot_read_is_the_client_s_fault(
+    stream, pieces, length
+):
+    environ = {
+        "wsgi.input": stream(*pieces),
+        "CONTENT_TYPE": "application/json",
+        "REQUEST_METHOD": "POST",
+    }
+    if length is None:
+        environ["wsgi.input_terminated"] = True
+    else:
+        environ["CONTENT_LENGTH"] = length
+    with pytest.raises(UnreadableBody) as caught:
+        read_body(environ, 10_000_000)
+    assert isinstance(caught.value.__cause__, BadChunk)
+    environ["wsgi.input"] = stream(*pieces)
+    answer = Request.blank("/srv/add", environ).get_response(app_of())
+    assert answer.status_int == 400
+    assert answer.json["status"] == 400
+
+
+@pytest.mark.parametrize("length", ["9" * 19, "9" * 5000])
+def test_a_length_beyond_all_bodies(length):
+    environ = {"wsgi.input": io.BytesIO(b"x"), "CONTENT_LENGTH": length}
+    assert read_body(environ, 10) is None
+
+
+@pytest.mark.parametrize("length", ["-5", "1_0", "\u0661", "+1"])
+def test_a_length_that_is_none(length):
+    with pytest.raises(Undecodable):
+        read_body({"wsgi.input": io.BytesIO(b"x"), "CONTENT_LENGTH": length}, 10)
+
+
+def test_large_numbers_in_one_codec_are_answered_in_another():
+    """A number was read from CBOR that JSON cannot write, and that was a 500."""
+    too_large = {"a": 10**4000, "b": 1}
+    just_not = {"a": 10**4000 - 1, "b": 10**4000 - 1}
+    for codec in (MessagePackCodec(), CborCodec()):
+        kinds = {"Content_Type": codec.media_type, "Accept": "application/json"}
+        body = b"".join(codec.encode(too_large))
+        assert call(app_of(), "add", body, **kinds).status_int == 400
+        answer = call(app_of(), "add", b"".join(codec.encode(just_not)), **kinds)
+        assert answer.json == 2 * just_not["a"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import cbor2
 import numpy
 import pytest
@@ -9,7 +11,13 @@ import pytest
 from pyramid_restproxy.services.codecs import CborCodec
 from pyramid_restproxy.services.codecs import cbor as module
 from pyramid_restproxy.services.contract import CodecContract
-from pyramid_restproxy.services.values import MAX_DEPTH, Undecodable, Unencodable
+from pyramid_restproxy.services.values import (
+    MAX_DEPTH,
+    MAX_DIGITS,
+    Finished,
+    Undecodable,
+    Unencodable,
+)
 
 Tag = cbor2.CBORTag
 
@@ -143,3 +151,111 @@ def test_errors_that_are_not_the_library_s_own(monkeypatch):
     with pytest.raises(Undecodable) as caught:
         CborCodec().decode(b"\x01")
     assert caught.value.code == "syntax"
+
+
+@pytest.mark.parametrize(
+    "body, code",
+    [
+        (b"\xc4\x82\x1a\x3b\x9a\xc9\xff\x01", "number"),
+        (b"\xc4\x82\x3a\x3b\x9a\xc9\xff\x01", "number"),
+        (b"\xc4\x82\x01\xf5", "tag"),
+        (b"\xc4\x83\x01\x01\x01", "tag"),
+        (b"\xc4\x01", "tag"),
+        (b"\xc2\x01", "tag"),
+        (b"\xc3\x61a", "tag"),
+    ],
+)
+def test_decimals_and_large_integers_that_are_none(body, code):
+    with pytest.raises(Undecodable) as caught:
+        CborCodec().decode(body)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("size", [1_662, 5_000, 1_000_000])
+@pytest.mark.parametrize(
+    "before",
+    [b"\xc2", b"\xc3", b"\xc4\x82\x01\xc2", b"\xc4\x82\x01\xc3", b"\xc4\x82\xc2"],
+)
+def test_large_numbers_that_take_quadratic_time(before, size):
+    """1 MB as the mantissa of a decimal took 100 seconds."""
+    with pytest.raises(Undecodable) as caught:
+        body = before + b"\x5a" + size.to_bytes(4, "big") + b"\xff" * size
+        CborCodec().decode(body + b"\x01" * before.endswith(b"\x82\xc2"))
+    assert caught.value.code == "number"
+
+
+def test_decimals_with_more_digits_than_an_integer_may_have():
+    value = [Decimal("1." + "3" * 9_000), Decimal("-1e-3999")]
+    assert CborCodec().decode(b"".join(CborCodec().encode(value))) == value
+
+
+def test_large_numbers_within_the_limit():
+    most = 10**MAX_DIGITS - 1
+    for value in (most, -most, Decimal(most), Decimal("1.5e-3000")):
+        assert CborCodec().decode(cbor2.dumps(value)) == value
+    assert CborCodec().decode(b"\xc2\x43\x00\x00\x05") == 5
+
+
+@pytest.mark.parametrize("odd", [b"\xf7", b"\xe0", b"\xf3", b"\xf8\x20", b"\xf8\xff"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"",
+        b"\x81",
+        b"\xa1\x61a",
+        b"\xd9\x01\x02\x81",
+        b"\xd8\x1b\x82\x68finished",
+        b"\xd8\x1b\x82\x66failed\xa1\x61a",
+        b"\xd8\x1b\x82\x64dict\x81\x82\x01",
+    ],
+)
+def test_undefined_and_simple_values_are_refused(odd, before):
+    """They were read, and no answer could hold them."""
+    with pytest.raises(Undecodable) as caught:
+        CborCodec().decode(before + odd)
+    assert caught.value.code == "simple"
+    with pytest.raises(Undecodable):
+        list(CborCodec().records([before, odd]))
+
+
+def test_a_key_that_is_undefined_is_refused():
+    with pytest.raises(Undecodable) as caught:
+        CborCodec().decode(b"\xd8\x1b\x82\x64dict\x81\x82\xf7\x01")
+    assert caught.value.code == "simple"
+
+
+def test_bytes_that_look_like_simple_values_are_read():
+    value = {"語": ["\u0e01", b"\xf7\xf8", Finished({"a": {b"\xe0"}})]}
+    assert CborCodec().decode(b"".join(CborCodec().encode(value))) == value
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"\x5b\x00\x00\x01\x00\x00\x00\x00\x00",  # 2**40 bytes
+        b"\x5f",  # and empty pieces
+        b"\x9f",
+    ],
+)
+def test_a_record_without_end_is_refused(monkeypatch, head):
+    monkeypatch.setattr(module, "MAX_RECORD", 1_000_000)
+    given = []
+
+    def endless():
+        yield b"\x01" + head
+        while True:
+            given.append(1)
+            yield (b"\x40" if head == b"\x5f" else b"\0") * 100_000
+
+    records = CborCodec().records(endless())
+    assert next(records) == 1
+    with pytest.raises(Undecodable) as caught:
+        next(records)
+    assert caught.value.code == "size"
+    assert len(given) < 20
+
+
+def test_records_are_counted_one_by_one(monkeypatch):
+    monkeypatch.setattr(module, "MAX_RECORD", 200_000)
+    (record,) = CborCodec().record(b"x" * 100_000)
+    assert len(list(CborCodec().records([record] * 5))) == 5

@@ -141,3 +141,12 @@ def test_what_is_too_large_for_an_extension(monkeypatch):
 def test_a_lone_surrogate_is_not_written():
     with pytest.raises(Unencodable):
         MessagePackCodec().encode("\ud800")
+
+
+@pytest.mark.parametrize(
+    "pair", [["int", "0x" + "f" * 5000], ["decimal", "1e999999999"]]
+)
+def test_large_numbers_are_refused(pair):
+    with pytest.raises(Undecodable) as caught:
+        MessagePackCodec().decode(ext(1, msgpack.packb(pair)))
+    assert caught.value.code == "number"

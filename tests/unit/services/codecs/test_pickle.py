@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyramid_restproxy.services.codecs import PickleCodec
 from pyramid_restproxy.services.codecs import pickle as module
@@ -87,7 +89,11 @@ def test_programs_are_refused(evil, classes, protocol):
         (b"(cos\nsystem\no.", "opcode"),
         (b"I1\n.", "opcode"),
         (b"L" + b"9" * 400 + b"L\n.", "opcode"),
-        (b"L" + b"9" * 9000 + b"L\n.", "syntax"),
+        (b"\xff.", "syntax"),
+        (b"\x8c", "syntax"),
+        (b"\x8d\x01\x00.", "syntax"),
+        (b"\x8b\xff\xff\xff\xff.", "number"),
+        (b"\x8b\xa0\x0f\x00\x00" + b"\x7f" * 4000 + b".", "number"),
         (b"V\\ud800\n.", "opcode"),
         (b"]r\xff\xff\xff\x7f.", "opcode"),
         (b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.", "syntax"),
@@ -153,6 +159,41 @@ def test_large_arrays_are_not_copied():
 def test_the_lists_of_opcodes_are_opcodes():
     known = {each.name for each in pickletools.opcodes}
     assert module.PLAIN_OPCODES | module.CLASS_OPCODES <= known
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner)
+    ),
+)
+
+
+@given(
+    VALUES,
+    st.integers(2, 5),
+    st.binary(max_size=5),
+    st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=3),
+)
+def test_a_pickle_ends_where_the_library_says(value, protocol, after, changes):
+    body = bytearray(pickle.dumps(value, protocol) + after)
+    for at, octet in changes:
+        body[at % len(body)] = octet
+    try:
+        *_, last = pickletools.genops(bytes(body))
+    except (ValueError, OverflowError, MemoryError):
+        return
+    widths = {
+        code: module._widths(opcode)
+        for code, opcode in module._OPCODES.items()
+        if opcode.name in module.PLAIN_OPCODES | module.CLASS_OPCODES
+    }
+    try:
+        end = module.end_of(memoryview(body), widths)
+    except Undecodable as error:
+        assert error.code == "opcode" or b"c" in body
+    else:
+        assert end == last[2] + 1
 
 
 def test_a_record_without_end():
