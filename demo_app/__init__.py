@@ -2,8 +2,9 @@
 
 ``pserve demo_app/development.ini`` starts it. Read it in this order: this module
 puts the application together, ``posts`` holds its views, ``models`` its one table;
-``backend`` is the service that ``/api/users/`` is forwarded to; ``account`` logs in
-there; ``measures`` is a service for other programs, and ``client`` such a program.
+``backend`` is the service that ``/api/users/`` is forwarded to, with what ``newspaper``
+publishes; ``account`` logs in there; ``doors`` says who may pass, and ``filters`` what;
+``measures`` is a service for other programs, and ``client`` such a program.
 """
 
 from urllib.parse import unquote
@@ -43,6 +44,8 @@ def main(global_config, **settings):
             request_transforms=[keep_private],
         )
         config.include("demo_app.account")
+        config.include("demo_app.doors")
+        config.include("demo_app.filters")
         config.include("demo_app.measures")
         config.add_health_views()
         return config.make_wsgi_app()

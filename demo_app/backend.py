@@ -19,6 +19,9 @@ from waitress.server import create_server
 
 log = logging.getLogger(__name__)
 
+#: A token that is always good, so that there is something to try. Only in a demo.
+TOKEN_OF_ADA = "demo-token-of-ada"
+
 #: waitress would hide the X-Forwarded-* headers that /headers is there to show.
 SERVER = {"clear_untrusted_proxy_headers": False}
 
@@ -50,6 +53,10 @@ class Users:
             while len(self.tokens) > 1000:  # a demo forgets
                 self.tokens.pop(next(iter(self.tokens)))
         return token
+
+    def holder_of(self, token):
+        """Return the name of the user whose token it is, or None."""
+        return "ada" if token == TOKEN_OF_ADA else self.tokens.get(token)
 
 
 def as_json(ident, name):
@@ -101,10 +108,19 @@ def log_in(request):
     return {"user": name, "permissions": ["read"], "token": token}
 
 
+@view_config(route_name="validate", request_method="POST", renderer="json")
+def validate(request):
+    """Say whose token it is, for the gateway that asks."""
+    name = request.users.holder_of(str(request.json_body.get("token")))
+    if name is None:
+        raise HTTPForbidden("There is no such token.")
+    return {"user": name, "permissions": ["read"]}
+
+
 @view_config(route_name="me", request_method="GET", renderer="json")
 def me(request):
     """Tell the holder of a token what nobody else may know."""
-    name = request.users.tokens.get(request.headers.get("user-token"))
+    name = request.users.holder_of(request.headers.get("user-token"))
     if name is None:
         raise HTTPForbidden("There is no such token.")
     return {"user": name, "secret": f"{name} has {len(name)} letters"}
@@ -147,8 +163,9 @@ def main(global_config, **settings):
         config.add_route("user", "/{id:[0-9]{1,9}}")
         for name in ("headers", "cookies", "slow"):
             config.add_route(name, f"/{name}")
-        for name in ("login", "me"):  # for the gateway, not for its clients
+        for name in ("login", "validate", "me"):  # for the gateway, not its clients
             config.add_route(name, f"/private/{name}")
+        config.include("demo_app.newspaper")
         config.scan(__name__)
         return config.make_wsgi_app()
 

@@ -1,14 +1,22 @@
 """A program that calls the demo's services: ``python -m demo_app.client [URL]``."""
 
 import sys
+from urllib.parse import urljoin
 
 import numpy
+import requests
 
 from pyramid_restproxy import Progress, ServiceClient
+from pyramid_restproxy.trust.hmac_auth import HMACAuth
+
+# What a client of the demo holds, and everybody may know. Keys that are keys are made
+# by ``prest keys new`` and stand in no source.
+API_KEY = "rpk_demo_everybody-may-know-this-key"
+SECRET = b"the newsroom and the demo share this"
 
 
 def main(url="http://127.0.0.1:6543/srv"):
-    """Send an array, and show what comes back."""
+    """Send an array, and show what comes back; then send news, signed."""
     heights = numpy.random.default_rng(1).normal(175, 8, 100_000)
     with ServiceClient(url, progress=show) as client:
         for name, value in client.statistics.describe(values=heights).items():
@@ -17,6 +25,15 @@ def main(url="http://127.0.0.1:6543/srv"):
         print(f"standardised: {standard.dtype}, {standard.nbytes} bytes came back")
         means = list(client.statistics.resampled_means(values=heights, rounds=5))
         print("means of samples:", ", ".join(f"{mean:.3f}" for mean in means))
+    print("signed news:", send_news(urljoin(url, "/hooks/news")))
+
+
+def send_news(url):
+    """Sign a request: its method, target, host, type, body, date and a nonce."""
+    auth = HMACAuth("newsroom", SECRET)
+    answer = requests.post(url, json={"title": "It rains"}, auth=auth, timeout=10)
+    answer.raise_for_status()
+    return answer.json()
 
 
 def show(progress: Progress):

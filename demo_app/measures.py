@@ -11,6 +11,10 @@ import numpy
 from pyramid_restproxy import Progress
 
 
+#: Its square, and the sum of many, is still a number.
+LARGEST = 1e140
+
+
 class NotMeasurable(ValueError):
     """What was sent cannot be measured; callers are told why."""
 
@@ -23,6 +27,8 @@ def numbers(values):
         raise NotMeasurable("the values are not numbers") from error
     if found.size == 0 or not numpy.isfinite(found).all():
         raise NotMeasurable("expected finite numbers, one at the least")
+    if numpy.abs(found).max() > LARGEST:
+        raise NotMeasurable("the numbers are too large to be squared")
     return found
 
 

@@ -29,6 +29,7 @@ from pyramid_restproxy.settings import (
     Settings,
     parse_settings,
 )
+from pyramid_restproxy.trust.key_lines import PROFILES
 
 __all__ = ["BackendLine", "RouteLine", "main", "parse_backends", "parse_routes"]
 
@@ -36,6 +37,16 @@ __all__ = ["BackendLine", "RouteLine", "main", "parse_backends", "parse_routes"]
 def key_option(value: str) -> bool | tuple[str, ...]:
     """Read ``true``, or the scopes that a key needs."""
     return True if value.lower() == "true" else tokens(value)
+
+
+def signed_option(value: str) -> bool | str:
+    """Read ``true``, or the name of a profile."""
+    if value in PROFILES:
+        return value
+    try:
+        return boolean(value)
+    except ValueError as error:
+        raise ValueError(f"expected true, or {', '.join(PROFILES)}") from error
 
 
 def identity_option(value: str) -> dict[str, str]:
@@ -64,7 +75,7 @@ ROUTE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "api_key": ("api_key", key_option),
     "allow_from": ("allow_from", words),
     "user_token": ("user_token", str),
-    "signed": ("signed", boolean),
+    "signed": ("signed", signed_option),
     "rate_limit": ("rate_limit", str),
     "rate_limit_by": ("rate_limit_by", str),
 }

@@ -33,7 +33,7 @@ class IViewCatalogue(Interface):
 
 
 class ISealer(Interface):
-    """Seals parameters: ``(request, path, params)`` gives the token."""
+    """Seals parameters: ``(request, path, params, *, user=None)`` gives the token."""
 
 
 class IMethodOverridden(Interface):

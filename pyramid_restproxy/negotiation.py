@@ -193,6 +193,9 @@ def add_vary(headers: list[tuple[str, str]], field: str) -> None:
     :param field: the field name to add, e.g. ``Accept``.
     """
     lines = [value for name, value in headers if name.lower() == "vary"]
+    if not lines:  # most answers
+        headers.append(("Vary", field))
+        return
     named = [item.strip() for value in lines for item in value.split(",")]
     if "*" in named or field.lower() in (item.lower() for item in named):
         return

@@ -304,6 +304,14 @@ SETTINGS = (
         "File with such lines; read at start-up.",
     ),
     Setting(
+        "sealing_keys",
+        lines,
+        (),
+        "lines",
+        "Keys for sealed parameters, in the form of ``restproxy.signing_keys``; the "
+        "last one seals.",
+    ),
+    Setting(
         "token_validator",
         text,
         "",
@@ -368,8 +376,8 @@ SETTINGS = (
         tokens_or_nothing,
         "pyramid_restproxy",
         "token",
-        "How this gateway names itself in Via, Proxy-Status and Cache-Status. A request "
-        "that has it in Via has been here before (508): gateways in a row need "
+        "How this gateway names itself in Via, Proxy-Status and Cache-Status. A "
+        "request that has it in Via has been here before (508): gateways in a row need "
         "different ones.",
     ),
     Setting(
@@ -734,6 +742,7 @@ class Settings:
     api_keys_file: str = ""
     signing_keys: tuple[str, ...] = field(default=(), repr=False)  # may hold secrets
     signing_keys_file: str = ""
+    sealing_keys: tuple[str, ...] = field(default=(), repr=False)  # may hold secrets
     token_validator: str = ""
     user_token_field: str = "user-token"
     user_token_cache_ttl: int = 60  #: seconds

@@ -106,6 +106,7 @@ class BackendClient:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         sealed: bool = False,
+        sealed_for: str | None = None,
     ) -> Result:
         """Call a service and read its answer.
 
@@ -116,12 +117,14 @@ class BackendClient:
         :param headers: fields to send.
         :param sealed: whether `params`, a mapping, go as one sealed parameter, which
             only the holder of a sealing key can read.
+        :param sealed_for: the user that they are for, where the service asks for that.
         :returns: the result; a failure to reach the backend is in its ``error``.
         :raises MalformedRequest: for a path with dot segments or malformed escapes.
         """
         if sealed:
             seal = self._request.registry.getUtility(ISealer)
-            params = {"sealed": seal(self._request, path, params or {})}
+            token = seal(self._request, path, params or {}, user=sealed_for)
+            params = {"sealed": token}
         call = self._call(method, service_url(path, params), headers or {})
         call.body, call.length = data, len(data or b"")
         if json_data is not None and data is None:

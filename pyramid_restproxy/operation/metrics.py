@@ -35,7 +35,7 @@ class IMetrics(Interface):
 
 
 class IFailing(Interface):
-    """Something that requests go on without; registered under the name it is told by.
+    """Something whose failures are counted; registered under the name it is told by.
 
     The store of the cache is one without being registered.
     """

@@ -28,13 +28,15 @@ from pyramid_restproxy.trust.directives import (
     keep_login_cookie,
     set_api_key_store,
     sign_requests_to,
-    use_key_file,
+    use_key_settings,
+    use_sealing_settings,
+    use_signing_settings,
     use_token_setting,
 )
 from pyramid_restproxy.trust.exposed import exposed_view
 from pyramid_restproxy.trust.limits import rate_limited_view, use_limiter
 from pyramid_restproxy.trust.registry import make_trust
-from pyramid_restproxy.trust.sealed import sealed_params, sealed_view
+from pyramid_restproxy.trust.sealed import sealed_params, sealed_path, sealed_view
 from pyramid_restproxy.trust.tokens import set_token_validator, user_token_view
 
 __all__ = ["includeme"]
@@ -69,6 +71,7 @@ def includeme(config: Configurator) -> None:
     config.add_directive("sign_requests_to", sign_requests_to)
     config.add_directive("add_sealing_key", add_sealing_key)
     config.add_directive("set_token_validator", set_token_validator)
+    config.add_request_method(sealed_path, "sealed_path")
     config.registry.registerUtility(sealed_params, ISealer)
     order = PHASE0_CONFIG + 1
     config.action(("restproxy", "trust"), make_trust, (config,), order=order)
@@ -79,4 +82,18 @@ def includeme(config: Configurator) -> None:
     config.action(
         ("restproxy", "login cookie"), keep_login_cookie, (config,), order=CHECK_ORDER
     )
-    config.action(("restproxy", "key file"), use_key_file, (config,), order=CHECK_ORDER)
+    config.action(
+        ("restproxy", "key settings"), use_key_settings, (config,), order=CHECK_ORDER
+    )
+    config.action(
+        ("restproxy", "signing settings"),
+        use_signing_settings,
+        (config,),
+        order=CHECK_ORDER,
+    )
+    config.action(
+        ("restproxy", "sealing settings"),
+        use_sealing_settings,
+        (config,),
+        order=CHECK_ORDER,
+    )

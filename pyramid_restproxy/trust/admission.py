@@ -2,30 +2,36 @@
 
 ``api_key=True`` or the scopes that a key needs; ``signed=True`` or the name of a
 profile; ``allow_from='10.0.0.0/8'``. The rules are in ``api_keys`` and ``signing``;
-here they are put before views.
+here they are put before views, and caches are told (:func:`vary`).
 """
 
 from __future__ import annotations
 
+import io
+import math
 import tempfile
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import IO, Any
 
 from pyramid.exceptions import ConfigurationError
 from pyramid.request import Request
 from pyramid.response import Response
 
+from pyramid_restproxy.forwarding.fields import canonical_name
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies, client_address
 from pyramid_restproxy.forwarding.model import IGateway
+from pyramid_restproxy.negotiation import add_vary
+from pyramid_restproxy.routing.override import ORIGINAL, SOURCE, from_client
+from pyramid_restproxy.settings import settings_of
 from pyramid_restproxy.trust.api_keys import check
-from pyramid_restproxy.trust.canonical import wire_parts
+from pyramid_restproxy.trust.canonical import environ_key, wire_parts
 from pyramid_restproxy.trust.exposed import view_option
-from pyramid_restproxy.trust.refusals import Forbidden
+from pyramid_restproxy.trust.refusals import BodyTooLarge, Forbidden
 from pyramid_restproxy.trust.registry import DEFAULT_PROFILE, trust_of
-from pyramid_restproxy.trust.signing import verify
+from pyramid_restproxy.trust.signing import MAX_BODY, Signed, refused, verify
 
-__all__ = ["allowed_from_view", "api_key_view", "signed_view", "spooled"]
+__all__ = ["allowed_from_view", "api_key_view", "signed_view", "spooled", "vary"]
 
 #: A signed body is kept in memory up to this size (bytes) while it is checked.
 IN_MEMORY = 1024 * 1024
@@ -33,6 +39,21 @@ IN_MEMORY = 1024 * 1024
 KEPT = "pyramid_restproxy.kept_body"
 #: How much of it is read at a time, bytes.
 PIECE = 65536
+
+
+def vary(request: Request, field: str) -> None:
+    """Tell caches on what the answer depends; errors too (RFC 9111 section 4.1).
+
+    Without it a cache on the way would give the answer to who may not have it.
+
+    :param field: the field with the credential; ``*`` where other things count as
+        well, such as the time (RFC 9110 section 12.5.5).
+    """
+
+    def add(request: Request, response: Response) -> None:
+        add_vary(response.headerlist, field)
+
+    request.add_response_callback(add)
 
 
 # -- API keys --------------------------------------------------------------------
@@ -48,11 +69,12 @@ def api_key_view(view: Any, info: Any) -> Any:
     wanted = view_option(info, "api_key")
     if not wanted:
         return view
-    scopes = _scopes(wanted)
+    scopes, trust = _scopes(wanted), trust_of(info.registry)
+    name, field = canonical_name(trust.key_header), environ_key(trust.key_header)
 
     def with_key(context: Any, request: Request) -> Response:
-        trust = trust_of(request.registry)
-        presented = request.headers.get(trust.key_header)
+        vary(request, name)
+        presented = request.environ.get(field)
         route = request.matched_route.name if request.matched_route else ""
         store = trust.store_of_keys()
         request.api_key = check(store, presented, route, scopes, now=time.time())
@@ -112,11 +134,12 @@ def signed_view(view: Any, info: Any) -> Any:
     """Derive a view for signed requests, from ``signed``.
 
     The whole body is read and checked before the view runs; it can be read again. Sets
-    ``request.signed``.
+    ``request.signed``. Caches are told not to use the answer again: a signature is good
+    for one request at one time, and they cannot check it.
 
     :raises ConfigurationError: where the option is not what it must be.
     """
-    wanted = info.options.get("signed")
+    wanted = view_option(info, "signed")
     if not wanted:
         return view
     if wanted is not True and not isinstance(wanted, str):
@@ -124,67 +147,105 @@ def signed_view(view: Any, info: Any) -> Any:
             f"signed={wanted!r}: expected True or a profile's name"
         )
     name = DEFAULT_PROFILE if wanted is True else wanted
-    if name not in trust_of(info.registry).profiles:
+    trust = trust_of(info.registry)
+    headers = settings_of(info.registry).override_headers
+    profile = trust.profile(name)
+    if profile is None:
         raise ConfigurationError(f"signed={wanted!r}: no signing profile {name!r}")
 
     def with_signature(context: Any, request: Request) -> Response:
-        trust = trust_of(request.registry)
-        request.add_finished_callback(_close_kept)
-        request.signed = verify(
-            trust.profiles[name],
-            wire_parts(request.environ),
-            spooled(request.environ),
-            trust.signing_ring(),
-            time.time(),
-            nonces=trust.nonces,
-        )
+        environ = request.environ
+        vary(request, "*")
+        try:
+            signed = verify(
+                profile,
+                wire_parts(environ),
+                spooled(environ),
+                trust.signing_ring(),
+                time.time(),
+                nonces=trust.nonces,
+                max_body=None,
+            )
+        finally:
+            if KEPT in environ:
+                request.add_finished_callback(_close_kept)
+        if ORIGINAL in environ and not override_is_signed(environ, signed, headers):
+            raise refused("malformed")
+        request.signed = signed
         return view(context, request)
 
     return with_signature
 
 
-def _close_kept(request: Request) -> None:
-    kept = request.environ.pop(KEPT, None)
-    if kept is not None:
-        kept.close()
-
-
 signed_view.options = ("signed",)  # type: ignore[attr-defined]
 
 
-def spooled(environ: dict[str, Any]) -> Iterator[bytes]:
+def override_is_signed(
+    environ: Mapping[str, Any], signed: Signed, headers: Iterable[str]
+) -> bool:
+    """Say whether the method that a request means is asked for by what is signed.
+
+    Signed is at most the method on the request line. A form field is part of the body,
+    which all profiles sign; where fields are signed too, the one that makes the body a
+    form must be among them. A header must be signed itself.
+
+    :param environ: of a request whose method was overridden.
+    :param headers: names of the fields that ask for an override.
+    """
+    if environ.get(SOURCE) == "field":
+        return not signed.covered or "content-type" in signed.covered
+    keys = [environ_key(name) for name in headers if name.lower() in signed.covered]
+    asked = [environ.get(key, "").strip().upper() for key in keys]
+    return environ["REQUEST_METHOD"] in asked
+
+
+def _close_kept(request: Request) -> None:
+    request.environ.pop(KEPT).close()
+
+
+def spooled(environ: dict[str, Any], limit: int = MAX_BODY) -> Iterator[bytes]:
     """Yield the body of a request, and leave it to be read again from its start.
 
     :param environ: the WSGI environ; ``wsgi.input`` is replaced where it cannot be
-        rewound, and CONTENT_LENGTH set where only the server knew it.
+        rewound, and CONTENT_LENGTH set where only the server knew it. The file that
+        takes its place is under :data:`KEPT`, to be closed.
+    :param limit: bytes that are read.
+    :raises BodyTooLarge: with the piece that goes over it, which is not handed on.
+    :raises UnreadableBody: where the server's reader raises anything.
     """
     stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
     if not length and not environ.get("wsgi.input_terminated"):
         return
-    if _is_seekable(stream):
+    whole, size = int(length) if length else math.inf, 0
+    kept = None if _is_seekable(stream) else _room(whole)
+    if kept is None:
         stream.seek(0)
-        kept = None
     else:
-        kept = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
-    left = int(length) if length else None
-    size = 0
-    while left is None or left > 0:
-        piece = stream.read(PIECE if left is None else min(PIECE, left))
+        environ[KEPT] = kept
+    while size < whole:
+        piece = from_client(stream.read, int(min(PIECE, whole - size)))
         if not piece:
             break
         size += len(piece)
-        left = None if left is None else left - len(piece)
+        if size > limit:
+            raise BodyTooLarge(limit)
         if kept is not None:
             kept.write(piece)
         yield piece
-    again = stream if kept is None else kept
-    again.seek(0)
     if kept is not None:
-        environ["wsgi.input"] = environ[KEPT] = kept
+        environ["wsgi.input"] = stream = kept
         environ["webob.is_body_seekable"] = True
+    stream.seek(0)
     if size or length:
         environ["CONTENT_LENGTH"] = str(size)
         environ.pop("HTTP_TRANSFER_ENCODING", None)
+
+
+def _room(size: float) -> IO[bytes]:
+    """Return an empty file for a body of so many bytes."""
+    if size <= IN_MEMORY:
+        return io.BytesIO()
+    return tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
 
 
 def _is_seekable(stream: Any) -> bool:

@@ -160,7 +160,7 @@ def check(
     if not presented:
         raise Unauthenticated("missing", "This resource needs an API key.", CHALLENGE)
     key = _found(keys, presented)
-    problem = _problem(key, route, frozenset(scopes_needed), now)
+    problem = _problem(key, route, scopes_needed, now)
     if problem:
         raise _forbidden(problem)
     keys.used(key, now)
@@ -181,13 +181,16 @@ def _found(keys: KeyStore, presented: str) -> ApiKey:
 
 
 def _problem(
-    key: ApiKey, route: str, scopes_needed: frozenset[str], now: float
+    key: ApiKey, route: str, scopes_needed: Iterable[str], now: float
 ) -> Reason | None:
     if key.expires is not None and now > key.expires:
         return "expired"
     if key.routes and route not in key.routes:
         return "route"
-    return None if scopes_needed <= set(key.scopes) else "scope"
+    for scope in scopes_needed:
+        if scope not in key.scopes:
+            return "scope"
+    return None
 
 
 def _forbidden(reason: Reason) -> Forbidden:

@@ -8,14 +8,21 @@ wire. HTTP message signatures (RFC 9421) have a module of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pyramid_restproxy.forwarding.fields import Fields, drop, request_fields
 from pyramid_restproxy.forwarding.target import raw_target
 from pyramid_restproxy.routing.override import ORIGINAL
 
-__all__ = ["RequestParts", "request_string", "webhook_prefix", "wire_parts"]
+__all__ = [
+    "RequestParts",
+    "environ_key",
+    "request_string",
+    "webhook_prefix",
+    "wire_parts",
+]
 
 #: The first line of the canonical string, so that it is never mistaken for another.
 VERSION = "restproxy-hmac-v1"
@@ -23,9 +30,11 @@ VERSION = "restproxy-hmac-v1"
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestParts:
     """What of a request can be signed, beside its body.
+
+    Not frozen, that would cost a signed request a microsecond; nobody changes it.
 
     :ivar method: as on the request line.
     :ivar scheme: ``http`` or ``https``.
@@ -41,13 +50,6 @@ class RequestParts:
     path: str
     query: str
     fields: Fields
-    _lines: dict[str, list[str]] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        lines: dict[str, list[str]] = {}
-        for name, value in self.fields:
-            lines.setdefault(name.lower(), []).append(value.strip(" \t"))
-        object.__setattr__(self, "_lines", lines)
 
     @property
     def target(self) -> str:
@@ -65,13 +67,48 @@ class RequestParts:
         lowered = name.lower()
         if lowered == "host":
             return self.host
-        found = self._lines.get(lowered)
-        return ", ".join(found) if found else None
+        lines = [value for each, value in self.fields if each.lower() == lowered]
+        return ", ".join(line.strip(" \t") for line in lines) if lines else None
 
     def having(self, pair: tuple[str, str]) -> RequestParts:
         """Return the same with one field in the place of its namesakes."""
-        others = drop(self.fields, frozenset([pair[0].lower()]))
-        return replace(self, fields=[*others, pair])
+        return RequestParts(
+            self.method,
+            self.scheme,
+            self.authority,
+            self.path,
+            self.query,
+            [*drop(self.fields, frozenset([pair[0].lower()])), pair],
+        )
+
+
+class _WireParts(RequestParts):
+    """The parts of a request that came in; each field is looked up when it is wanted.
+
+    Few of them are signed, so a list of all would be made for nothing.
+    """
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self.method = environ.get(ORIGINAL, environ["REQUEST_METHOD"])
+        self.scheme = environ["wsgi.url_scheme"]
+        self.authority = environ.get("HTTP_HOST", "")
+        self.path, self.query = raw_target(environ)
+        self._environ = environ
+
+    @property
+    def fields(self) -> Fields:  # type: ignore[override]
+        return _wire_fields(self._environ)
+
+    def value(self, name: str) -> str | None:
+        key = environ_key(name)
+        if key == "HTTP_HOST":
+            return self.host
+        found: str | None = self._environ.get(key)
+        if found:
+            return found.strip(" \t")
+        return None if key in _NEVER_EMPTY else found
 
 
 def wire_parts(environ: Mapping[str, Any]) -> RequestParts:
@@ -83,15 +120,21 @@ def wire_parts(environ: Mapping[str, Any]) -> RequestParts:
 
     :param environ: the WSGI environ.
     """
-    path, query = raw_target(environ)
-    return RequestParts(
-        method=environ.get(ORIGINAL, environ["REQUEST_METHOD"]),
-        scheme=environ["wsgi.url_scheme"],
-        authority=environ.get("HTTP_HOST", ""),
-        path=path,
-        query=query,
-        fields=_wire_fields(environ),
-    )
+    return _WireParts(environ)
+
+
+#: Servers set these to nothing where the field did not come (PEP 3333).
+_NEVER_EMPTY = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
+
+
+@lru_cache(maxsize=256)
+def environ_key(name: str) -> str:
+    """Return the WSGI name of a field (PEP 3333).
+
+    :param name: the name of a field, in any case.
+    """
+    key = name.upper().replace("-", "_")
+    return key if key in _NEVER_EMPTY else f"HTTP_{key}"
 
 
 def _wire_fields(environ: Mapping[str, Any]) -> Fields:
@@ -134,19 +177,16 @@ def request_string(
     :param covered: names of fields, in lower case, in the order of the lines.
     :raises ValueError: where a value has a line break, or cannot be sent.
     """
-    lines = [
-        VERSION,
-        f"key: {key_id}",
-        f"created: {created}",
-        f"nonce: {nonce}",
-        f"method: {parts.method}",
-        f"target: {parts.target}",
-        f"covered: {' '.join(covered)}",
-        *(f"{name}: {parts.value(name) or ''}" for name in covered),
-    ]
-    if any("\n" in line or "\r" in line for line in lines):
+    text = (
+        f"{VERSION}\nkey: {key_id}\ncreated: {created}\nnonce: {nonce}\n"
+        f"method: {parts.method}\ntarget: {parts.target}\n"
+        f"covered: {' '.join(covered)}"
+    )
+    for name in covered:
+        text += f"\n{name}: {parts.value(name) or ''}"
+    if text.count("\n") != 6 + len(covered) or "\r" in text:
         raise ValueError("a line break cannot be signed")
-    return "\n".join(lines).encode("latin-1")
+    return text.encode("latin-1")
 
 
 def webhook_prefix(message_id: str, timestamp: str) -> bytes:

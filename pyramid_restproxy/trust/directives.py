@@ -11,17 +11,18 @@ from pyramid.config import PHASE1_CONFIG, Configurator
 from pyramid.exceptions import ConfigurationError
 from pyramid.interfaces import ISecurityPolicy
 
-from pyramid_restproxy.forwarding.bodies import LimitedBody
-from pyramid_restproxy.forwarding.fields import Fields
+from pyramid_restproxy.forwarding.bodies import LimitedBody, StreamedBody
+from pyramid_restproxy.forwarding.fields import Fields, canonical_name
 from pyramid_restproxy.forwarding.routes import CHECK_ORDER, make_gateway
 from pyramid_restproxy.forwarding.transport import Outgoing
-from pyramid_restproxy.settings import settings_of
+from pyramid_restproxy.settings import PREFIX, Settings, settings_of
 from pyramid_restproxy.trust.api_keys import ApiKey, KeyStore, parse_keys
 from pyramid_restproxy.trust.canonical import RequestParts
+from pyramid_restproxy.trust.key_lines import parse_key_lines, parse_sign_with
 from pyramid_restproxy.trust.keys import Key, KeyRing
 from pyramid_restproxy.trust.profiles import RequestProfile
 from pyramid_restproxy.trust.registry import make_trust
-from pyramid_restproxy.trust.signing import Profile, sign
+from pyramid_restproxy.trust.signing import MAX_BODY, Profile, sign
 from pyramid_restproxy.trust.tokens import IUserTokens, install_validator
 
 __all__ = [
@@ -84,27 +85,38 @@ def set_api_key_store(config: Configurator, store: KeyStore) -> None:
     config.action(("restproxy", "api key store"), register)
 
 
-def use_key_file(config: Configurator) -> None:
-    """Read the file of keys that the settings name, after all directives."""
+def use_key_settings(config: Configurator) -> None:
+    """Add the API keys of the settings and of their file, after all directives."""
     trust, settings = make_trust(config), settings_of(config.registry)
-    if settings.api_keys_file:
-        path = pathlib.Path(settings.api_keys_file)
-        try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(
-                f"restproxy.api_keys.file = {str(path)!r}: {error}"
-            ) from error
-        for key in parse_keys(text):
-            trust.own_keys.add(key)
+    listed = "\n".join(settings.api_keys)
+    for key in parse_keys(listed) + parse_keys(_text_of("api_keys", settings)):
+        trust.own_keys.add(key)
     if len(trust.own_keys) or trust.key_store is not None:
         # A client's key is for us: the backend must not see it.
         _keep_from_backends(config, trust.key_header)
 
 
+def _text_of(name: str, settings: Settings) -> str:
+    """Read the file that ``restproxy.<name>.file`` names; nothing where it does not."""
+    path = getattr(settings, f"{name}_file")
+    if not path:
+        return ""
+    try:
+        return pathlib.Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{PREFIX}{name}.file = {path!r}: {_reason(error)}"
+        ) from None
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    # the text of a decoding error would show what is in the file
+    return str(error) if isinstance(error, OSError) else "it is not UTF-8"
+
+
 def _keep_from_backends(config: Configurator, *names: str) -> None:
     gateway = make_gateway(config)
-    gateway.without |= {name.lower() for name in names}
+    gateway.without |= set(map(canonical_name, names))
 
 
 # -- users -----------------------------------------------------------------------
@@ -149,6 +161,25 @@ def add_signing_key(
     )
 
 
+def use_signing_settings(config: Configurator) -> None:
+    """Add the signing keys of the settings, and sign for backends that want it.
+
+    :raises ConfigurationError: where a line cannot be read, or a key is there twice.
+    """
+    trust, settings = make_trust(config), settings_of(config.registry)
+    name = f"{PREFIX}signing_keys"
+    trust.signing_keys += parse_key_lines(name, settings.signing_keys)
+    listed = _text_of("signing_keys", settings).split("\n")
+    trust.signing_keys += parse_key_lines(f"{name}.file", listed)
+    trust.signing_ring()  # refuses an id that is there twice
+    for backend in make_gateway(config).backends.values():
+        wanted = backend.options.sign_with
+        if wanted and backend.sign is None:
+            where = f"{PREFIX}backend.{backend.name}.sign_with"
+            key, profile = parse_sign_with(where, wanted)
+            backend.sign = signer(KeyRing([key]), profile)
+
+
 def add_signing_profile(config: Configurator, name: str, profile: Profile) -> None:
     """Name a way to sign, for the view option ``signed='name'``.
 
@@ -176,6 +207,8 @@ def sign_requests_to(
     profile: Profile | None = None,
 ) -> None:
     """Sign everything that is sent to a backend, after all transforms.
+
+    It wins over ``restproxy.backend.<name>.sign_with``.
 
     :param profile: how; the default profile where it is left out.
     :raises ConfigurationError: where an argument is not what it must be, or, when the
@@ -219,18 +252,19 @@ def signer(ring: KeyRing, profile: Profile) -> Callable[[Outgoing, str], Fields]
     return sign_it
 
 
-def _pieces(body: Any) -> Iterator[bytes]:
+def _pieces(body: LimitedBody | StreamedBody | bytes | None) -> Iterator[bytes]:
     """Yield a body that is sent afterwards.
 
-    :raises ValueError: where it could be read once only.
+    :param body: bytes, a body of ``bodies``, or None.
+    :raises HTTPRequestEntityTooLarge: where the server does not keep it, and it is too
+        large to be kept here.
     """
     if body is None:
         return
     if isinstance(body, bytes):
         yield body
         return
-    if not isinstance(body, LimitedBody) or not body.rewindable:
-        raise ValueError("a body that the server does not keep cannot be signed")
+    body.keep(MAX_BODY)
     while piece := body.read(65536):
         yield piece
     body.rewind()
@@ -244,6 +278,8 @@ def add_sealing_key(
 ) -> None:
     """Add a key for sealed parameters; the one added last seals.
 
+    Those of ``restproxy.sealing_keys`` come after those of directives.
+
     :raises ConfigurationError: where an argument is not what it must be.
 
     Discriminator ``('restproxy sealing key', key_id)``.
@@ -255,6 +291,17 @@ def add_sealing_key(
         ("restproxy sealing key", key_id),
         lambda: make_trust(config).sealing_keys.append(key),
     )
+
+
+def use_sealing_settings(config: Configurator) -> None:
+    """Add the sealing keys of the settings, after all directives.
+
+    :raises ConfigurationError: where a line cannot be read, or a key is there twice.
+    """
+    trust, settings = make_trust(config), settings_of(config.registry)
+    where = f"{PREFIX}sealing_keys"
+    trust.sealing_keys += parse_key_lines(where, settings.sealing_keys)
+    trust.sealing_ring()  # refuses an id that is there twice
 
 
 def _key(directive: str, key_id: Any, secret: Any, not_after: float | None) -> Key:

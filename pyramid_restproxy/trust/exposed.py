@@ -1,8 +1,9 @@
-"""`expose_service`: a view as a service of the gateway, said in one line beside it.
+"""Who may pass, said beside a view: `expose_service`, `require_signature`.
 
-The decorator only notes on the view what its options are; whoever derives views reads
-them with :func:`view_option`. So it stands above or below ``view_config``, and an
-option that is given to ``add_view`` itself comes first.
+These decorators only note on the view what its options are; whoever derives views reads
+them with :func:`view_option`. So they stand above or below ``view_config`` and each
+other, on a function, a class or one of its methods, and an option that is given to
+``add_view`` itself comes first.
 """
 
 from __future__ import annotations
@@ -10,13 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from pyramid.exceptions import ConfigurationError
 from pyramid.request import Request
 from pyramid.response import Response
 
 from pyramid_restproxy.exceptions import MethodNotAllowed
 from pyramid_restproxy.routing.methods import allow_order, method_tokens
 
-__all__ = ["expose_service", "exposed_view", "needs_csrf", "view_option"]
+__all__ = [
+    "expose_service",
+    "exposed_view",
+    "needs_csrf",
+    "require_signature",
+    "view_option",
+]
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 
@@ -41,14 +49,35 @@ def expose_service(
     :raises ConfigurationError: for what is no method.
     """
     token = ("refused" if strict else "dropped") if public else "required"
-    options = {
-        "exposed_methods": method_tokens(methods, "expose_service"),
-        "api_key": True,
-        "user_token": token,
-    }
+    return _marking(
+        exposed_methods=method_tokens(methods, "expose_service"),
+        api_key=True,
+        user_token=token,
+    )
+
+
+def require_signature(profile: bool | str = True) -> Callable[[_View], _View]:
+    """Make a view one for signed requests; without a valid signature it is 401.
+
+    The same as the view option ``signed``.
+
+    :param profile: True for the default profile, or the name of one.
+    :returns: a decorator of views.
+    :raises ConfigurationError: for what is no name, e.g. the view itself where the
+        parentheses are missing.
+    """
+    if profile is not True and not (profile and isinstance(profile, str)):
+        raise ConfigurationError(
+            f"require_signature({profile!r}): expected True or a profile's name"
+        )
+    return _marking(signed=profile)
+
+
+def _marking(**options: Any) -> Callable[[_View], _View]:
+    """Make a decorator that notes options, beside those of others."""
 
     def mark(view: _View) -> _View:
-        setattr(view, _MARK, options)
+        setattr(view, _MARK, {**getattr(view, _MARK, {}), **options})
         return view
 
     return mark
@@ -66,10 +95,8 @@ def view_option(info: Any, name: str) -> Any:
 
 def _marks(info: Any) -> Mapping[str, Any]:
     view, attribute = info.original_view, info.options.get("attr")
-    if attribute:
-        view = getattr(view, attribute, view)
-    found: Mapping[str, Any] = getattr(view, _MARK, {})
-    return found
+    method = getattr(view, attribute, None) if attribute else None
+    return {**getattr(view, _MARK, {}), **getattr(method, _MARK, {})}
 
 
 def exposed_view(view: Any, info: Any) -> Any:

@@ -4,7 +4,8 @@
 with the sections of the standards that it keeps. The tween asks them in order, and
 answers the first refusal as a problem document. What only a server can see (both
 Content-Length and Transfer-Encoding, bare line feeds, names with an underscore) is
-not here: see SECURITY.rst.
+not here: see SECURITY.rst. Chunks that a server checks only while the body is read are
+the one thing that is found later; the tween sees to it that they are a 400 too.
 
 ``config.include('pyramid_restproxy.trust.guard')`` works alone.
 """
@@ -16,6 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import AddressValueError, IPv6Address
 from typing import Any, NamedTuple
 
 from pyramid.config import Configurator
@@ -30,6 +32,7 @@ from pyramid_restproxy.grammar import TOKEN
 from pyramid_restproxy.operation.observed import OBSERVED, is_exempt
 from pyramid_restproxy.problems import TWEEN as PROBLEMS
 from pyramid_restproxy.problems import Problem, problem_response
+from pyramid_restproxy.routing.override import PushedBack
 from pyramid_restproxy.settings import Settings, settings_of
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "AllowedHosts",
     "Policy",
     "Refusal",
+    "blame_client",
     "guard_tween_factory",
     "includeme",
     "is_https",
@@ -54,9 +58,16 @@ Environ = Mapping[str, Any]
 #: A host and maybe a port (RFC 3986 section 3.2.2), of the characters that names of
 #: hosts have: no comma (two Host lines in one), ``@``, slash, or escape.
 _AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?")
-_ABSOLUTE = re.compile(r"(https?)://([^/?#]*)", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"(https?)://([^/?#]+)", re.IGNORECASE | re.ASCII)
 _ALLOWED_HOST = re.compile(r"(?:\*\.)?[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+#: What no raw URL has (RFC 3986 section 2).
+_UNFIT = re.compile(r"[\x00-\x20\x7f]")
+
+#: Blanks are spaces and tabs, and no others (RFC 9110 section 5.6.3).
+_CHUNKED = re.compile(r"[ \t]*chunked[ \t]*", re.IGNORECASE | re.ASCII)
+_CONTINUE = re.compile(r"[ \t]*100-continue[ \t]*", re.IGNORECASE | re.ASCII)
 
 #: Methods that are met all the time.
 _USUAL = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -187,8 +198,8 @@ def check_method(environ: Environ, policy: Policy) -> Refusal | None:
 
 def check_target_size(environ: Environ, policy: Policy) -> Refusal | None:
     """Refuse a target that is too long."""
-    target = environ.get("REQUEST_URI") or environ.get("RAW_URI")
-    size = len(target) if target else 0
+    target = _raw_target(environ)
+    size = len(target)
     if not target:
         size = len(environ.get("PATH_INFO", "")) + len(environ.get("QUERY_STRING", ""))
     if size <= policy.max_target:
@@ -196,14 +207,46 @@ def check_target_size(environ: Environ, policy: Policy) -> Refusal | None:
     return Refusal(414, "target-size", "The URL of the request is too long.")
 
 
+def _raw_target(environ: Environ) -> str:
+    """Return the target as it came, or nothing where the server keeps it to itself.
+
+    waitress and uWSGI give REQUEST_URI, gunicorn RAW_URI, granian neither.
+    """
+    return environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
+
+
+def check_target(environ: Environ, policy: Policy) -> Refusal | None:
+    """Refuse a target of no form that there is, and a character that none has.
+
+    A fragment in the target is let be: servers take it from path and query, and it
+    is not sent on. In a query that still has it, it would be.
+    """
+    target, query = _raw_target(environ), environ.get("QUERY_STRING", "")
+    if _has_unfit(target) or _has_unfit(query) or "#" in query:
+        return Refusal(
+            400, "character", "The URL has a character that no URL may have."
+        )
+    if not target or target[0] == "/" or _asks_for_server(target, environ):
+        return None
+    if _ABSOLUTE.match(target):
+        return None
+    return Refusal(400, "target", "The target of the request is no URL of http.")
+
+
+def _has_unfit(raw: str) -> bool:
+    if raw.isprintable() and " " not in raw:
+        return False  # nearly all; faster than to look at each character
+    return _UNFIT.search(raw) is not None
+
+
 def check_path(environ: Environ, policy: Policy) -> Refusal | None:
     """Refuse a path that is none, and bytes that nobody means in a URL."""
-    path, query = environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
+    path = environ.get("PATH_INFO", "")
     if path and path[0] != "/" and not _asks_for_server(path, environ):
         return Refusal(400, "path", "The target of the request is not a path.")
-    if path.isascii() and path.isprintable() and query.isprintable():
-        return None  # most targets
-    if _CONTROL.search(path) or _CONTROL.search(query):
+    if path.isascii() and path.isprintable():
+        return None  # most paths
+    if _CONTROL.search(path):
         return Refusal(400, "control", "The URL has a control character.")
     try:
         path.encode("latin-1").decode("utf-8")
@@ -228,7 +271,7 @@ def check_framing(environ: Environ, policy: Policy) -> Refusal | None:
         return None
     if length or environ["SERVER_PROTOCOL"] in ("HTTP/1.0", "HTTP/1"):
         return Refusal(400, "framing", "It is not clear where the body ends.")
-    if coding.strip().lower() != "chunked":
+    if not _CHUNKED.fullmatch(coding):
         return Refusal(400, "coding", "The body has a transfer coding besides chunked.")
     return None
 
@@ -236,7 +279,7 @@ def check_framing(environ: Environ, policy: Policy) -> Refusal | None:
 def check_expectation(environ: Environ, policy: Policy) -> Refusal | None:
     """Refuse an expectation that cannot be met."""
     expected = environ.get("HTTP_EXPECT")
-    if not expected or expected.strip().lower() == "100-continue":
+    if not expected or _CONTINUE.fullmatch(expected):
         return None
     return Refusal(417, "expectation", "What the request expects cannot be met.")
 
@@ -259,32 +302,53 @@ def check_fields(environ: Environ, policy: Policy) -> Refusal | None:
 
 def check_host(environ: Environ, policy: Policy) -> Refusal | None:
     """Refuse a host that is none, is missing, or is not ours."""
-    host = environ.get("HTTP_HOST")
-    if not host:  # granian gives an empty one for none
-        if environ["SERVER_PROTOCOL"] not in ("HTTP/1.0", "HTTP/1"):
-            return Refusal(400, "no-host", "The request does not name its host.")
-        name = ""
-    else:
-        found = _name_of(host) if len(host) <= _MAX_HOST else None
-        if found is None:
-            return Refusal(400, "host", "The request does not name one valid host.")
-        name = found
-    if not policy.hosts or name in policy.hosts:
+    fault = _fault_of_host(environ)
+    if fault is not None or not policy.hosts:
+        return fault
+    if (_name_of(environ.get("HTTP_HOST") or "") or "") in policy.hosts:
         return None
     return Refusal(421, "host-unknown", "This host is not served here.")
+
+
+def _fault_of_host(environ: Environ) -> Refusal | None:
+    host = environ.get("HTTP_HOST")
+    if not host:  # granian gives an empty one for none
+        if environ["SERVER_PROTOCOL"] in ("HTTP/1.0", "HTTP/1"):
+            return None
+        return Refusal(400, "no-host", "The request does not name its host.")
+    if len(host) <= _MAX_HOST and _name_of(host):
+        return None
+    return Refusal(400, "host", "The request does not name one valid host.")
 
 
 @lru_cache(maxsize=256)
 def _name_of(authority: str) -> str | None:
     """Return the name in a host with or without a port, or None where it is none."""
     found = _AUTHORITY.fullmatch(authority)
-    return found[1] if found and int(found[2] or 0) <= 65535 else None
+    if not found or int(found[2] or 0) > 65535:
+        return None
+    name = found[1]
+    if name[0] == "[":
+        try:
+            IPv6Address(name[1:-1])
+        except AddressValueError:
+            return None
+    return name
 
 
 def check_https(environ: Environ, policy: Policy) -> Refusal | None:
-    """Refuse what came unprotected. Not a redirect: the secrets were sent already."""
-    if not policy.require_https or is_https(environ, policy.trusted):
+    """Refuse what came unprotected, and a target that says wrongly that it did not.
+
+    Neither is a redirect: the secrets were sent already. 421 for ``GET https://a/x``
+    over http, as it is well-formed, and came to where no https is spoken.
+    """
+    says_https = _raw_target(environ)[:6].lower() == "https:"
+    if not (policy.require_https or says_https):
         return None
+    if is_https(environ, policy.trusted):
+        return None
+    if says_https:
+        return Refusal(421, "scheme", "This URL is of https, and came over http.")
     return Refusal(403, "https", "This service must be asked over https.")
 
 
@@ -295,12 +359,13 @@ CHECKS: tuple[tuple[Check, str], ...] = (
     (check_protocol, "RFC 9112 section 2.3; RFC 9110 section 15.6.6"),
     (check_method, "RFC 9110 sections 9.1, 9.3.6, 9.3.8, 15.6.2; RFC 9113 section 3.4"),
     (check_target_size, "RFC 9112 section 3; RFC 9110 section 15.5.15"),
+    (check_target, "RFC 9112 section 3.2; RFC 3986 section 2; RFC 9110 section 7.1"),
     (check_path, "RFC 9112 section 3.2; RFC 3986 sections 2.1, 3.3; RFC 9110 9.3.7"),
     (check_framing, "RFC 9112 sections 6.1, 6.2, 6.3"),
     (check_expectation, "RFC 9110 sections 10.1.1, 15.5.18"),
     (check_fields, "RFC 9110 section 5.4; RFC 6585 section 5"),
     (check_host, "RFC 9112 section 3.2; RFC 9110 sections 7.2, 7.4, 15.5.20"),
-    (check_https, "RFC 9110 sections 4.2.2, 7.4"),
+    (check_https, "RFC 9110 sections 4.2.2, 7.4, 15.5.20"),
 )
 
 _ORDER = tuple(check for check, _ in CHECKS)
@@ -323,13 +388,15 @@ def use_target_host(environ: MutableMapping[str, Any]) -> None:
 
     RFC 9112 section 3.2.2: for ``GET http://a/x`` with ``Host: b`` the host is ``a``,
     for us as for everybody that is told of it. waitress and gunicorn leave both.
+    That makes no good request of one whose own Host is missing, or is none (section
+    3.2): it is left, to be refused.
 
     :param environ: the WSGI environ; HTTP_HOST is changed.
     """
-    target = environ.get("REQUEST_URI") or environ.get("RAW_URI")
+    target = _raw_target(environ)
     if target and target[0] != "/":
         found = _ABSOLUTE.match(target)
-        if found:
+        if found and _fault_of_host(environ) is None:
             environ["HTTP_HOST"] = found[2]
 
 
@@ -341,11 +408,20 @@ def is_https(environ: Environ, trusted: TrustedProxies) -> bool:
     """
     said = environ.get("HTTP_X_FORWARDED_PROTO")
     if said and environ.get("REMOTE_ADDR", "") in trusted:
-        return all(word.strip().lower() == "https" for word in said.split(","))
+        return all(word.strip(" \t").lower() == "https" for word in said.split(","))
     return bool(environ["wsgi.url_scheme"] == "https")
 
 
 # -- the tween ---------------------------------------------------------------------
+
+
+def blame_client(environ: dict[str, Any]) -> None:
+    """Make chunks that are none a 400, whoever reads them, and not an error of ours.
+
+    gunicorn checks them while the body is read, in the middle of a view maybe, and
+    raises what is its own; see :func:`~pyramid_restproxy.routing.override.from_client`.
+    """
+    environ["wsgi.input"] = PushedBack(b"", environ["wsgi.input"])
 
 
 def guard_tween_factory(handler: Handler, registry: Registry) -> Handler:
@@ -357,6 +433,8 @@ def guard_tween_factory(handler: Handler, registry: Registry) -> Handler:
     def guard_tween(request: Request) -> Response:
         environ = request.environ
         use_target_host(environ)
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            blame_client(environ)
         found = refusal_of(environ, policy)
         if found is None or _is_let_through(found, request):
             response = handler(request)
@@ -373,7 +451,7 @@ def guard_tween_factory(handler: Handler, registry: Registry) -> Handler:
 
 def _is_let_through(found: Refusal, request: Request) -> bool:
     """Say whether a health view is asked: probes name an address, and use http."""
-    return found.status in (403, 421) and is_exempt(request)
+    return found.reason in ("https", "host-unknown") and is_exempt(request)
 
 
 def _answer(found: Refusal, request: Request, settings: Settings) -> Response:

@@ -31,6 +31,11 @@ MAX_TOKEN = 8192
 #: What a field can carry as it is (RFC 9110 section 5.5): no spaces, nothing invisible.
 _TOKEN = re.compile(rf"[\x21-\x7e]{{1,{MAX_TOKEN}}}")
 
+#: What JSON calls an object; dict comes first because it is recognised faster.
+_OBJECT = (dict, Mapping)
+
+_NOTHING: tuple[Any, ...] = (None, [], {})
+
 #: The end of the time that is taken for a time: the year 33658.
 _END = 1e12
 
@@ -59,14 +64,18 @@ class Identity:
         return self.expires is None or now < self.expires
 
     def stored(self) -> dict[str, Any]:
-        """Return it as JSON values, which :func:`identity_of` reads."""
-        return {
+        """Return it as JSON values, which :func:`identity_of` reads.
+
+        What says nothing is left out: this is read with each request.
+        """
+        told = {
             "user": self.user_id,
             "permissions": list(self.permissions),
             "claims": dict(self.claims),
             "expires": self.expires,
             "token": self.token,
         }
+        return {name: value for name, value in told.items() if value not in _NOTHING}
 
 
 def identity_of(data: Any) -> Identity:
@@ -75,10 +84,10 @@ def identity_of(data: Any) -> Identity:
     :param data: see the module.
     :raises ValueError: where it is something else; what it is, is not repeated.
     """
-    if not isinstance(data, Mapping):
+    if not isinstance(data, _OBJECT):
         raise ValueError("an identity is an object")
     inner = data.get("response")
-    found = {**inner, **data} if isinstance(inner, Mapping) else data
+    found = {**inner, **data} if inner and isinstance(inner, _OBJECT) else data
     return Identity(
         user_id=_user(found.get("user")),
         permissions=_permissions(found.get("permissions")),
@@ -119,18 +128,18 @@ def is_time(value: Any) -> bool:
 
 
 def _user(value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if not isinstance(value, str) or not value:
-        raise ValueError("user is text or a whole number")
-    return value
+    raise ValueError("user is text or a whole number")
 
 
 def _permissions(value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, (list, tuple)) or not all(
-        isinstance(each, str) for each in value
+        [isinstance(each, str) for each in value]
     ):
         raise ValueError("permissions is a list of text")
     return tuple(value)
@@ -139,7 +148,7 @@ def _permissions(value: Any) -> tuple[str, ...]:
 def _claims(value: Any) -> Mapping[str, Any]:
     if value is None:
         return {}
-    if not isinstance(value, Mapping):
+    if not isinstance(value, _OBJECT):
         raise ValueError("claims is an object")
     return value
 

@@ -132,6 +132,8 @@ class JWTValidator:
         header = signed.headers()
         kid, algorithm, typ = (header.get(name) for name in ("kid", "alg", "typ"))
         key = None
+        if _is_extended(header):
+            raise ValueError("an extension that is not known here")
         if algorithm in self._algorithms and _is_type(typ, self._typ):
             key = self._keys.find(kid, algorithm)
         if key is None:
@@ -162,6 +164,16 @@ def check_claims(
     if not all(is_time(each) for each in (expires, begins, issued)):
         return False
     return begins - leeway <= now < expires + leeway and issued - leeway <= now
+
+
+def _is_extended(header: Mapping[str, Any]) -> bool:
+    """Say whether a header asks for more than RFC 7515 itself, or does so wrongly.
+
+    No extension is known here, and an empty ``crit`` must not be (RFC 7515 section
+    4.1.11). ``b64`` without ``crit`` must not be either, and is of no use in a JWT (RFC
+    7797 sections 6 and 7).
+    """
+    return "crit" in header or "b64" in header
 
 
 def _is_type(value: Any, wanted: str | None) -> bool:

@@ -1,4 +1,9 @@
-"""``prest keys``: make, list and revoke the API keys of a key file."""
+"""``prest keys``: make, list and revoke the API keys of a key file.
+
+When a key was used last is not in the list: the processes that are asked know it, each
+for itself, and write nothing into the file, which need not be writable for them. Who
+wants to know it keeps keys in a ``SqlKeyStore``, whose table has it.
+"""
 
 from __future__ import annotations
 

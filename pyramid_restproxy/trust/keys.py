@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -28,16 +29,29 @@ class Key:
     id: str
     secret: bytes = field(repr=False)
     not_after: float | None = None
+    _begun: hmac.HMAC = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not _KEY_ID.fullmatch(self.id):
             raise ConfigurationError(f"{self.id!r} cannot be the id of a key")
         if not self.secret:
             raise ConfigurationError(f"the key {self.id!r} has an empty secret")
+        object.__setattr__(self, "_begun", hmac.new(self.secret, digestmod="sha256"))
+
+    def __reduce__(self) -> tuple[type[Key], tuple[str, bytes, float | None]]:
+        """Say how to make a copy: what was begun cannot be copied to a process."""
+        return Key, (self.id, self.secret, self.not_after)
 
     def is_valid(self, now: float) -> bool:
         """Say whether it is good now (seconds since the epoch)."""
         return self.not_after is None or now <= self.not_after
+
+    def begin_hmac(self) -> hmac.HMAC:
+        """Return an HMAC-SHA256 (RFC 2104) of nothing yet.
+
+        The secret was put into it when the key was made, and not with each request.
+        """
+        return self._begun.copy()
 
 
 class KeyRing:
@@ -49,15 +63,18 @@ class KeyRing:
     :raises ConfigurationError: where two have the same id.
     """
 
-    def __init__(self, keys: Iterable[Key]) -> None:
-        self._keys: dict[str, Key] = {}
-        for key in keys:
-            if key.id in self._keys:
-                raise ConfigurationError(f"there are two keys with the id {key.id!r}")
-            self._keys[key.id] = key
+    def __init__(self, keys: Iterable[Key] = ()) -> None:
+        listed = list(keys)
+        self._keys = {key.id: key for key in listed}
+        if len(self._keys) < len(listed):
+            twice = next(key.id for key in listed if key is not self._keys[key.id])
+            raise ConfigurationError(f"there are two keys with the id {twice!r}")
 
     def __repr__(self) -> str:
         return f"KeyRing({', '.join(self._keys)})"
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
     def get(self, key_id: str) -> Key | None:
         """Return a key by its id, good or not."""

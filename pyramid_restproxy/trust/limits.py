@@ -1,10 +1,11 @@
 """Rate limits: so many requests in so much time, by key, user, address or callable.
 
 The view option ``rate_limit='10/minute'`` (several: ``'10/minute; 200/day'``),
-``rate_limit_by`` and, for views that share a count, ``rate_limit_scope``. Counting is
-the ``limits`` library's, fixed windows, in this process or in Redis. Where Redis is
-away the count goes on in this process: a limit that cannot be looked up must not stop
-the service.
+``rate_limit_by`` and, for views that share a count, ``rate_limit_scope``. Windows are
+fixed, each begins with its first request. In Redis they are the ``limits`` library's;
+in this process they are counted here, by a clock that nobody sets. Where Redis is away
+the count goes on in this process: a limit that cannot be looked up must not stop the
+service.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ import logging
 import secrets
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from math import ceil
 from typing import Any
 
 from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
-from limits.storage import MemoryStorage, RedisStorage
+from limits.storage import RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError
@@ -35,6 +38,7 @@ from zope.interface import Interface
 from pyramid_restproxy.exceptions import MissingExtra, RequestRefused
 from pyramid_restproxy.forwarding.forwarded import client_address
 from pyramid_restproxy.forwarding.model import IGateway
+from pyramid_restproxy.operation.metrics import IFailing
 from pyramid_restproxy.settings import settings_of
 
 __all__ = [
@@ -42,6 +46,7 @@ __all__ = [
     "IRateLimiter",
     "RateLimited",
     "RateLimiter",
+    "by_address",
     "limit_fields",
     "rate_limited_view",
 ]
@@ -52,9 +57,11 @@ log = logging.getLogger(__name__)
 STORE_TIMEOUT = 0.05
 #: How long Redis is left alone after it did not answer, seconds.
 STORE_REST = 1.0
-#: How many clients this process tells apart: more of them share counts, so that a
-#: flood of addresses cannot fill the memory.
-BUCKETS = 1 << 17
+#: How many clients of one limit this process tells apart, 30 MB of them: more share
+#: the counts of :data:`SHARED`, so that a flood of addresses cannot fill the memory.
+CLIENTS = 1 << 17
+#: How many counts there are for those.
+SHARED = 1 << 12
 
 #: Who is counted: by name, or ``(request) -> str``, None for whom there is no limit.
 By = str | Callable[[Request], str | None]
@@ -86,8 +93,79 @@ class Allowance:
     reset: int
 
 
+@dataclass(slots=True)
+class _Window:
+    """A time in which requests are counted.
+
+    :ivar ends: when it is over, seconds.
+    :ivar count: requests so far, refused ones too.
+    """
+
+    ends: float
+    count: int = 0
+
+
+class _Windows:
+    """The windows of this process, bounded. Thread-safe.
+
+    Those of one limit are all of one length, so they end in the order in which they
+    began: what is over stands first, and nothing is searched.
+
+    :param clock: seconds of a clock that is never turned back.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._salt = secrets.token_bytes(16)
+        self._of_limit: dict[RateLimitItem, OrderedDict[int, _Window]] = {}
+
+    def take(self, item: RateLimitItem, who: str) -> Allowance:
+        """Count a request."""
+        name, length = self._name(who), item.get_expiry()
+        with self._lock:
+            now = self._clock()
+            windows = self._of_limit.get(item)
+            if windows is None:
+                windows = self._of_limit[item] = OrderedDict()
+            _drop_ended(windows, now)
+            window = _window(windows, name, now, length)
+            window.count += 1
+            count, ends = window.count, window.ends
+        left, reset = max(0, item.amount - count), max(1, ceil(ends - now))
+        return Allowance(count <= item.amount, item.amount, length, left, reset)
+
+    def _name(self, who: str) -> int:
+        content = who.encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(content, digest_size=8, key=self._salt).digest()
+        return int.from_bytes(digest, "big")
+
+
+def _window(
+    windows: OrderedDict[int, _Window], name: int, now: float, length: float
+) -> _Window:
+    """Return the window that somebody is in, a new one where the last is over."""
+    found = windows.get(name)
+    if found is None and len(windows) >= CLIENTS:
+        name %= SHARED
+        found = windows.get(name)
+    if found is None or found.ends <= now:
+        windows.pop(name, None)  # a new one stands last
+        found = windows[name] = _Window(now + length)
+    return found
+
+
+def _drop_ended(windows: OrderedDict[int, _Window], now: float) -> None:
+    """Drop up to two that are over: more than come, and nobody waits for many."""
+    for _ in range(2):
+        first = next(iter(windows), None)
+        if first is None or windows[first].ends > now:
+            return
+        del windows[first]
+
+
 class RateLimiter:
-    """Counts requests. Thread-safe; makes its storage when it is first asked.
+    """Counts requests. Thread-safe; connects to Redis when it is first asked.
 
     :param url: ``redis://host:port/db`` or ``''`` for this process's memory.
     :param clock: monotonic seconds.
@@ -104,9 +182,8 @@ class RateLimiter:
         self._url = url
         self._clock = clock
         self._lock = threading.Lock()
-        self._salt = secrets.token_bytes(16)
         self._shared: FixedWindowRateLimiter | None = None
-        self._own: FixedWindowRateLimiter | None = None
+        self._own = _Windows(clock)
         self._rest_until = 0.0
         self.failures = 0
 
@@ -116,29 +193,24 @@ class RateLimiter:
         :param who: whose it is.
         :returns: of several limits, the one that is nearest to its end.
         """
-        if self._url and self._clock() >= self._rest_until:
-            try:
-                return self._take(self._shared_limiter(), limits, who)
-            except StorageError as error:
-                self.failures += 1
-                self._rest_until = self._clock() + STORE_REST
-                log.warning(
-                    "rate limits are counted here only: %s", type(error).__name__
-                )
-        return self._take(self._own_limiter(), limits, self._bucket(who))
-
-    def _take(
-        self, limiter: FixedWindowRateLimiter, limits: Sequence[RateLimitItem], who: str
-    ) -> Allowance:
-        found = []
-        for item in limits:
-            allowed = limiter.hit(item, who)
-            stats = limiter.get_window_stats(item, who)
-            reset = max(1, ceil(stats.reset_time - time.time()))
-            left = max(0, stats.remaining)
-            window = item.get_expiry()
-            found.append(Allowance(allowed, item.amount, window, left, reset))
+        found = self._take_shared(limits, who) if self._url else None
+        if found is None:
+            found = [self._own.take(item, who) for item in limits]
         return min(found, key=lambda each: (each.allowed, each.left))
+
+    def _take_shared(
+        self, limits: Sequence[RateLimitItem], who: str
+    ) -> list[Allowance] | None:
+        """Count in Redis; None where it does not answer."""
+        if self._clock() < self._rest_until:
+            return None
+        try:
+            return [_take(self._shared_limiter(), item, who) for item in limits]
+        except StorageError as error:
+            self.failures += 1
+            self._rest_until = self._clock() + STORE_REST
+            log.warning("rate limits are counted here only: %s", type(error).__name__)
+            return None
 
     def _shared_limiter(self) -> FixedWindowRateLimiter:
         if self._shared is None:
@@ -146,15 +218,13 @@ class RateLimiter:
                 self._shared = self._shared or FixedWindowRateLimiter(_redis(self._url))
         return self._shared
 
-    def _own_limiter(self) -> FixedWindowRateLimiter:
-        if self._own is None:
-            with self._lock:
-                self._own = self._own or FixedWindowRateLimiter(MemoryStorage())
-        return self._own
 
-    def _bucket(self, who: str) -> str:
-        digest = hashlib.blake2b(who.encode(), digest_size=8, key=self._salt).digest()
-        return str(int.from_bytes(digest, "big") % BUCKETS)
+def _take(limiter: FixedWindowRateLimiter, item: RateLimitItem, who: str) -> Allowance:
+    allowed = limiter.hit(item, who)
+    stats = limiter.get_window_stats(item, who)
+    reset = max(1, ceil(stats.reset_time - time.time()))
+    left = max(0, stats.remaining)
+    return Allowance(allowed, item.amount, item.get_expiry(), left, reset)
 
 
 def _redis(url: str) -> RedisStorage:
@@ -188,16 +258,24 @@ def _refusal(found: Allowance) -> RateLimited:
 
 
 def by_address(request: Request) -> str:
-    """Return the client's address, of IPv6 the network (/64) that one client has."""
+    """Return the client's address, of IPv6 the network (/64) that one client has.
+
+    An address of IPv4 is the same in whichever form it comes (RFC 4291 section
+    2.5.5.2).
+    """
     gateway = request.registry.getUtility(IGateway)
-    address = client_address(request.environ, gateway.trusted)
+    return _who(client_address(request.environ, gateway.trusted))
+
+
+@lru_cache(maxsize=1024)
+def _who(address: str) -> str:
     try:
         found = ip_address(address)
     except ValueError:
         return address
-    if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
-        return str(IPv6Address(int(found) >> 64 << 64))
-    return str(found)
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or IPv6Address(int(found) >> 64 << 64))
 
 
 def by_user(request: Request) -> str:
@@ -280,3 +358,4 @@ def use_limiter(config: Configurator) -> None:
     """Make the limiter of an application, with the store of its settings."""
     limiter = RateLimiter(settings_of(config.registry).store)
     config.registry.registerUtility(limiter, IRateLimiter)
+    config.registry.registerUtility(limiter, IFailing, "limits")

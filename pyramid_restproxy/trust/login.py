@@ -5,8 +5,9 @@ in the store; the browser gets a cookie of its own with a random id, not a place
 application's session: sessions that live in a cookie cannot be ended by us, and their
 ids cannot be changed. Each login and logout changes the id, and the CSRF token.
 
-The cookie is HttpOnly, SameSite=Lax, for all paths and this host only; over https it
-is Secure, and its name begins with ``__Host-`` so that no other host can set it.
+The cookie is HttpOnly, SameSite=Lax, for all paths and this host only; over https (a
+trusted proxy may say so) it is Secure, and its name begins with ``__Host-`` so that no
+other host can set it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -35,14 +37,26 @@ from pyramid.security import Allowed, Denied, PermitsResult
 from zope.interface import implementer
 
 from pyramid_restproxy.trust.identity import Identity
-from pyramid_restproxy.trust.limits import IRateLimiter, RateLimited, limit_fields
+from pyramid_restproxy.trust.limits import (
+    IRateLimiter,
+    RateLimited,
+    by_address,
+    limit_fields,
+)
 from pyramid_restproxy.trust.login_cookie import LoginCookie
 from pyramid_restproxy.trust.sessions import LoginSession, LoginSessions
 from pyramid_restproxy.trust.store import Store, store_of
 from pyramid_restproxy.trust.stored import hashed
 from pyramid_restproxy.trust.validators import IdentityUnavailable, read_answer
 
-__all__ = ["BackendLoginPolicy", "local_path", "login", "logout", "policy_of"]
+__all__ = [
+    "BackendLoginPolicy",
+    "local_path",
+    "login",
+    "logout",
+    "logout_everywhere",
+    "policy_of",
+]
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +68,8 @@ IDLE = 30 * 60.0
 LIFETIME = 12 * 3600.0
 #: How often somebody may try to log in as one user.
 ATTEMPTS = "10/15 minutes"
+#: How often one address may, as whoever; many people can be behind one.
+ADDRESS_ATTEMPTS = "300/15 minutes"
 
 #: Where CSRF tokens are in the session.
 _IN_SESSION = (LegacySessionCSRFStoragePolicy, SessionCSRFStoragePolicy)
@@ -70,14 +86,18 @@ class BackendLoginPolicy:
         a 2xx says who it is, 400, 401, 403 and 422 that they are not good.
     :param account: the credential that names the user.
     :param attempts: how often an account may be tried, e.g. ``10/15 minutes``; empty
-        for no limit.
+        for no limit. Names that differ in case, in blanks, in what is not seen, or in
+        the width of letters only are one account.
+    :param address_attempts: the same for an address, as whichever users; see
+        ``restproxy.trusted_proxies`` for whose that is.
     :param cookie: the name of the cookie.
-    :param secure: whether the cookie is for https only; as the request is where None.
+    :param secure: whether the cookie is for https only; where None, as the client's
+        connection is.
     :param idle: seconds without a request after which a login ends.
     :param lifetime: seconds after which each login ends.
     :param store: where identities are; the application's store where it is None.
     :param clock: seconds since the epoch.
-    :raises ConfigurationError: where `attempts` is not a limit.
+    :raises ConfigurationError: where one of the two is not a limit.
     """
 
     def __init__(
@@ -87,6 +107,7 @@ class BackendLoginPolicy:
         *,
         account: str = "username",
         attempts: str = ATTEMPTS,
+        address_attempts: str = ADDRESS_ATTEMPTS,
         cookie: str = COOKIE,
         secure: bool | None = None,
         idle: float = IDLE,
@@ -97,7 +118,8 @@ class BackendLoginPolicy:
         self._backend = backend
         self._path = path
         self._account = account
-        self._attempts = _limits(attempts)
+        self._attempts = _limits("attempts", attempts)
+        self._address_attempts = _limits("address_attempts", address_attempts)
         self._cookie = LoginCookie(cookie, secure)
         self._idle = idle
         self._lifetime = lifetime
@@ -159,7 +181,22 @@ class BackendLoginPolicy:
         self._end(request)
         self._found.set(request, None)
         _renew_csrf_token(request)
-        return [self._cookie.set(request, "", max_age=0)]
+        return [self._cookie.set(request, None)]
+
+    def forget_all(self, request: Request, userid: str) -> Headers:
+        """Log a user out in all browsers, e.g. after the password was changed.
+
+        Who logs in afterwards stays, also in the same request. What else the backend
+        gave out, its own tokens, is for the backend to take back.
+
+        :param userid: the id that the backend gives the user.
+        :returns: fields for the response: where this user asks, the cookie is taken
+            back.
+        :raises StoreUnavailable: where that cannot be done.
+        """
+        asks = self.authenticated_userid(request) == userid
+        self._sessions(request).end_all(userid)
+        return self.forget(request) if asks else []
 
     # -- logging in ------------------------------------------------------------------
 
@@ -169,7 +206,7 @@ class BackendLoginPolicy:
         :param credentials: sent to the backend as they are.
         :returns: who it is, None where the credentials are not good.
         :raises TypeError: where the credential that names the user is not there.
-        :raises RateLimited: where the account was tried too often.
+        :raises RateLimited: where the account was tried too often, or the address did.
         :raises IdentityUnavailable: where the backend does not say.
         :raises StoreUnavailable: where the store cannot be asked.
         """
@@ -190,6 +227,15 @@ class BackendLoginPolicy:
         """
         _send(request, self.forget(request))
 
+    def logout_everywhere(self, request: Request, userid: str) -> None:
+        """Log a user out in all browsers, see :meth:`forget_all`.
+
+        :raises StoreUnavailable: where that cannot be done.
+        """
+        headers = self.forget_all(request, userid)
+        if headers:
+            _send(request, headers)
+
     def renew(self, request: Request, token: str, expires: float | None = None) -> bool:
         """Put the new token of a backend's answer in the place of the old one.
 
@@ -209,17 +255,17 @@ class BackendLoginPolicy:
         return changed is not None
 
     def _count(self, request: Request, credentials: dict[str, Any]) -> None:
-        if not self._attempts:
-            return
-        if self._account not in credentials:  # or all users would share one count
-            raise TypeError(
+        """Count an attempt; by address first, so that one flood locks few accounts."""
+        if self._attempts and self._account not in credentials:
+            raise TypeError(  # or all users would share one count
                 f"login() needs {self._account}=, see account= and attempts="
             )
-        account = str(credentials[self._account]).casefold()
-        limiter = request.registry.getUtility(IRateLimiter)
-        found = limiter.take(self._attempts, hashed("login", account))
-        if not found.allowed:
-            raise _too_often(str(found.reset), limit_fields(found))
+        if self._address_attempts:
+            who = hashed("login-address", by_address(request))
+            _take(request, self._address_attempts, who)
+        if self._attempts:
+            account = _one_account(str(credentials[self._account]))
+            _take(request, self._attempts, hashed("login", account))
 
     # -- sessions --------------------------------------------------------------------
 
@@ -262,13 +308,29 @@ def _principals(identity: Identity | None) -> list[str]:
     return [Everyone, Authenticated, f"user:{identity.user_id}", *permissions]
 
 
-def _limits(text: str) -> list[RateLimitItem]:
+def _one_account(name: str) -> str:
+    """Return what is the same for all names that a backend may take for one account.
+
+    As NFKC_Casefold (Unicode section 3.13), without any blanks.
+    """
+    text = unicodedata.normalize("NFKC", name).casefold()
+    seen = "".join(each for each in text if unicodedata.category(each)[0] not in "CZ")
+    return unicodedata.normalize("NFKC", seen)
+
+
+def _limits(name: str, text: str) -> list[RateLimitItem]:
     try:
         return parse_many(text) if text else []
     except ValueError as error:
         raise ConfigurationError(
-            f"BackendLoginPolicy: attempts={text!r}: expected e.g. {ATTEMPTS!r}"
+            f"BackendLoginPolicy: {name}={text!r}: expected e.g. {ATTEMPTS!r}"
         ) from error
+
+
+def _take(request: Request, limits: list[RateLimitItem], who: str) -> None:
+    found = request.registry.getUtility(IRateLimiter).take(limits, who)
+    if not found.allowed:
+        raise _too_often(str(found.reset), limit_fields(found))
 
 
 def _too_often(retry_after: str, fields: Iterable[tuple[str, str]] = ()) -> RateLimited:
@@ -317,6 +379,11 @@ def login(request: Request, **credentials: Any) -> Identity | None:
 def logout(request: Request) -> None:
     """Log the user out, see :meth:`BackendLoginPolicy.logout`."""
     policy_of(request.registry).logout(request)
+
+
+def logout_everywhere(request: Request, userid: str) -> None:
+    """Log a user out in all browsers, see :meth:`BackendLoginPolicy.forget_all`."""
+    policy_of(request.registry).logout_everywhere(request, userid)
 
 
 _LOCAL = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pyramid.request import Request
 from webob.cookies import make_cookie
 
+from pyramid_restproxy.forwarding.model import IGateway
+from pyramid_restproxy.trust.guard import is_https
+
 __all__ = ["LoginCookie"]
 
 
@@ -16,7 +19,8 @@ class LoginCookie:
 
     :ivar name: its name; over https ``__Host-`` comes before it, so that no other host
         can set it (RFC 6265bis section 4.1.3.2).
-    :ivar secure: whether it is for https only; as the request is where None.
+    :ivar secure: whether it is for https only; where None, as the client's connection
+        is, see :func:`~pyramid_restproxy.trust.guard.is_https`.
     """
 
     name: str
@@ -32,19 +36,15 @@ class LoginCookie:
         value: str = request.cookies.get(self.names[self._is_secure(request)], "")
         return value
 
-    def set(
-        self, request: Request, value: str, max_age: int | None = None
-    ) -> tuple[str, str]:
-        """Make the field that sets it.
+    def set(self, request: Request, value: str | None) -> tuple[str, str]:
+        """Make the field that sets it, for as long as the browser runs.
 
-        :param max_age: seconds; 0 to take it back, None for as long as the browser
-            runs.
+        :param value: None to take it back.
         """
         secure = self._is_secure(request)
         cookie = make_cookie(
             self.names[secure],
             value,
-            max_age=max_age,
             path="/",
             secure=secure,
             httponly=True,
@@ -53,4 +53,7 @@ class LoginCookie:
         return "Set-Cookie", cookie
 
     def _is_secure(self, request: Request) -> bool:
-        return request.scheme == "https" if self.secure is None else self.secure
+        if self.secure is not None:
+            return self.secure
+        trusted = request.registry.getUtility(IGateway).trusted
+        return is_https(request.environ, trusted)

@@ -9,14 +9,23 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from hashlib import blake2b
+from math import ceil
+from typing import Any, NamedTuple
 
 from pyramid_restproxy.trust.refusals import StoreUnavailable
 from pyramid_restproxy.trust.stored import encoded
 
-__all__ = ["MemoryStore"]
+__all__ = ["MAX_ADDED", "MemoryStore"]
 
 log = logging.getLogger(__name__)
+
+#: How many nonces are remembered: those of 1600 signed requests a second, for the 601
+#: seconds that each of them could be used again. 100 MB where there are that many.
+MAX_ADDED = 1_000_000
+
+#: Takes text with something behind it too; what is read here was written here.
+_decode = json.JSONDecoder().raw_decode
 
 
 class _Shelf:
@@ -34,22 +43,124 @@ class _Shelf:
         self.entries: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         self.bytes = 0
 
-    @property
-    def is_over(self) -> bool:
-        return self.bytes > self.max_bytes or len(self.entries) > self.max_entries
+    def get(self, key: str, now: float) -> bytes | None:
+        """Return what is there, and note that it was used."""
+        found = self.entries.get(key)
+        if found is None:
+            return None
+        if found[0] <= now:
+            self.remove(key)
+            return None
+        self.entries.move_to_end(key)
+        return found[1]
 
     def put(self, key: str, ends: float, value: bytes) -> None:
-        self.remove(key)
+        """Put in what is not there; what was used least goes for it."""
         self.entries[key] = ends, value
-        self.bytes += self.cost(key, value)
+        self.bytes += len(key) + len(value) + self.OVERHEAD
+        while self.bytes > self.max_bytes or len(self.entries) > self.max_entries:
+            self.remove(next(iter(self.entries)))
 
     def remove(self, key: str) -> None:
         found = self.entries.pop(key, None)
         if found is not None:
-            self.bytes -= self.cost(key, found[1])
+            self.bytes -= len(key) + len(found[1]) + self.OVERHEAD
 
-    def cost(self, key: str, value: bytes) -> int:
-        return len(key) + len(value) + self.OVERHEAD
+
+class _Second(NamedTuple):
+    """What ends in the same second.
+
+    :ivar ends: which one.
+    :ivar names: digests.
+    """
+
+    ends: int
+    names: list[bytes]
+
+
+class _Added:
+    """What stays for its whole time, up to a number and a size. Not thread-safe.
+
+    Of a name 16 bytes of its digest are kept, and of its end the second, rounded up,
+    which it shares with others: about 100 bytes for each, and the value where it is not
+    ``""``.
+    """
+
+    _EMPTY = b'""'
+
+    def __init__(self, max_entries: int, max_bytes: int) -> None:
+        self.max_entries = max_entries
+        self.max_bytes = max_bytes
+        self.bytes = 0
+        self._seconds: dict[int, _Second] = {}
+        self._order: list[int] = []  # a heap, of these
+        self._entries: dict[bytes, _Second] = {}
+        self._values: dict[bytes, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: str, now: float) -> bytes | None:
+        """Return what is there."""
+        name = _digest(key)
+        found = self._entries.get(name)
+        if found is None:
+            return None
+        if found.ends <= now:
+            self._forget(name)
+            return None
+        return self._values.get(name, self._EMPTY)
+
+    def put(self, key: str, ends: float, value: bytes, now: float) -> bool:
+        """Put in what is not there; return whether there is room."""
+        # One second of those that are over, not all: that holds up nobody for long.
+        self._drop_ended(now)
+        while not self._has_room(value):
+            if not self._drop_ended(now):
+                return False
+        name, second = _digest(key), self._second(ceil(ends))
+        second.names.append(name)
+        self._entries[name] = second
+        if value != self._EMPTY:
+            self._values[name] = value
+            self.bytes += len(value)
+        return True
+
+    def remove(self, key: str) -> None:
+        name = _digest(key)
+        if name in self._entries:
+            self._forget(name)
+
+    def _has_room(self, value: bytes) -> bool:
+        is_small = value == self._EMPTY or self.bytes + len(value) <= self.max_bytes
+        return is_small and len(self._entries) < self.max_entries
+
+    def _second(self, ends: int) -> _Second:
+        found = self._seconds.get(ends)
+        if found is None:
+            found = self._seconds[ends] = _Second(ends, [])
+            heapq.heappush(self._order, ends)
+        return found
+
+    def _drop_ended(self, now: float) -> bool:
+        """Drop what ended in one second, the first; return whether there is one."""
+        if not self._order or self._order[0] > now:
+            return False
+        for name in self._seconds.pop(heapq.heappop(self._order)).names:
+            del self._entries[name]
+            self._drop_value(name)
+        return True
+
+    def _forget(self, name: bytes) -> None:
+        self._entries.pop(name).names.remove(name)  # long, and hardly ever wanted
+        self._drop_value(name)
+
+    def _drop_value(self, name: bytes) -> None:
+        self.bytes -= len(self._values.pop(name, b""))
+
+
+def _digest(key: str) -> bytes:
+    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 class MemoryStore:
@@ -57,33 +168,35 @@ class MemoryStore:
 
     What was ``set`` goes when room is wanted, the least recently used first: somebody
     has to log in again. What was ``add``-ed does not, or a nonce could be used again:
-    it has half of the room, and where that is full the store is unavailable.
+    it has a room of its own, and where that is full the store is unavailable.
 
-    :param max_entries: how many there may be.
-    :param max_bytes: of keys and values together, with 256 for each.
+    :param max_entries: how many may be set.
+    :param max_bytes: of their keys and values together, with 256 for each; the same for
+        the values of what was added.
+    :param max_added: how many may be added; without a value each takes 100 bytes.
     :param clock: seconds of a clock that is never turned back.
     """
 
     def __init__(
         self,
-        max_entries: int = 100_000,
-        max_bytes: int = 64 * 1024 * 1024,
+        max_entries: int = 50_000,
+        max_bytes: int = 32 * 1024 * 1024,
+        max_added: int = MAX_ADDED,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept = _Shelf(max_entries // 2, max_bytes // 2)
-        self._added = _Shelf(max_entries // 2, max_bytes // 2)
-        self._ends: list[tuple[float, str]] = []  # a heap, of what was added
+        self._kept = _Shelf(max_entries, max_bytes)
+        self._added = _Added(max_added, max_bytes)
 
     def __len__(self) -> int:
-        return len(self._kept.entries) + len(self._added.entries)
+        return len(self._kept.entries) + len(self._added)
 
     def get(self, key: str) -> Any:
         """Return what is stored, and note that it was used."""
         with self._lock:
             found = self._find(key)
-        return None if found is None else json.loads(found)
+        return None if found is None else _decode(found.decode("ascii"))[0]
 
     def set(self, key: str, value: Any, ttl: float) -> None:
         """Store in the place of what is there."""
@@ -94,6 +207,8 @@ class MemoryStore:
     def add(self, key: str, value: Any, ttl: float) -> bool:
         """Store where nothing is; return whether nothing was.
 
+        It stays for up to a second longer.
+
         :raises StoreUnavailable: where there is no room.
         """
         content = encoded(value)
@@ -101,7 +216,7 @@ class MemoryStore:
             if self._find(key) is not None:
                 return False
             if ttl > 0:
-                self._add(key, content, self._clock() + ttl)
+                self._add(key, content, ttl)
             return True
 
     def replace(self, key: str, value: Any, ttl: float) -> bool:
@@ -119,45 +234,20 @@ class MemoryStore:
             self._remove(key)
 
     def _find(self, key: str) -> bytes | None:
-        kept = self._kept.entries
-        found = kept.get(key) or self._added.entries.get(key)
-        if found is None:
-            return None
-        if found[0] <= self._clock():
-            self._remove(key)
-            return None
-        if key in kept:
-            kept.move_to_end(key)
-        return found[1]
+        now = self._clock()
+        found = self._kept.get(key, now)
+        return self._added.get(key, now) if found is None else found
 
     def _set(self, key: str, content: bytes, ttl: float) -> None:
         self._remove(key)
-        if ttl <= 0:
-            return
-        shelf = self._kept
-        shelf.put(key, self._clock() + ttl, content)
-        while shelf.is_over:
-            shelf.remove(next(iter(shelf.entries)))
+        if ttl > 0:
+            self._kept.put(key, self._clock() + ttl, content)
 
-    def _add(self, key: str, content: bytes, ends: float) -> None:
-        self._drop_ended()
-        self._added.put(key, ends, content)
-        if self._added.is_over:
-            self._added.remove(key)
+    def _add(self, key: str, content: bytes, ttl: float) -> None:
+        now = self._clock()
+        if not self._added.put(key, now + ttl, content, now):
             log.error("the store in memory has no room for what must not be lost")
             raise StoreUnavailable()
-        heapq.heappush(self._ends, (ends, key))
-        if len(self._ends) > 2 * self._added.max_entries:  # of what was deleted
-            self._ends = [(ends, key) for key, (ends, _) in self._added.entries.items()]
-            heapq.heapify(self._ends)
-
-    def _drop_ended(self) -> None:
-        now = self._clock()
-        while self._ends and self._ends[0][0] <= now:
-            ends, key = heapq.heappop(self._ends)
-            found = self._added.entries.get(key)
-            if found is not None and found[0] == ends:
-                self._added.remove(key)
 
     def _remove(self, key: str) -> None:
         self._kept.remove(key)

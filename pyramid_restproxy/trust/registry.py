@@ -10,8 +10,8 @@ from zope.interface import Interface
 
 from pyramid_restproxy.settings import settings_of
 from pyramid_restproxy.trust.api_keys import KeyStore, MemoryKeyStore
+from pyramid_restproxy.trust.key_lines import PROFILES
 from pyramid_restproxy.trust.keys import Key, KeyRing
-from pyramid_restproxy.trust.profiles import RequestProfile
 from pyramid_restproxy.trust.signing import NonceStore, Profile
 from pyramid_restproxy.trust.store import Store, StoreNonces, store_of
 
@@ -34,7 +34,8 @@ class Trust:
     :ivar key_header: the field that carries an API key.
     :ivar signing_keys: for requests that come in, oldest first.
     :ivar sealing_keys: for sealed parameters, oldest first.
-    :ivar profiles: how requests are signed, by name.
+    :ivar profiles: how requests are signed, by name: what was added to those that
+        settings can name, or takes the place of one; see :meth:`profile`.
     :ivar store: what processes know together.
     :ivar nonces: what was used already; in that store.
     """
@@ -46,17 +47,31 @@ class Trust:
     key_store: KeyStore | None = None
     signing_keys: list[Key] = field(default_factory=list)
     sealing_keys: list[Key] = field(default_factory=list)
-    profiles: dict[str, Profile] = field(
-        default_factory=lambda: {DEFAULT_PROFILE: RequestProfile()}
-    )
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    _signing_ring: KeyRing = field(default_factory=KeyRing, init=False)
 
     def store_of_keys(self) -> KeyStore:
         """Return where API keys are looked up."""
         return self.own_keys if self.key_store is None else self.key_store
 
     def signing_ring(self) -> KeyRing:
-        """Return the keys for requests that come in."""
-        return KeyRing(self.signing_keys)
+        """Return the keys for requests that come in.
+
+        Made anew where there are more than before: keys are only ever added.
+        """
+        if len(self._signing_ring) != len(self.signing_keys):
+            self._signing_ring = KeyRing(self.signing_keys)
+        return self._signing_ring
+
+    def profile(self, name: str) -> Profile | None:
+        """Return a way to sign: one that was added, else one that settings can name.
+
+        :raises MissingExtra: where what it needs is not installed.
+        """
+        found = self.profiles.get(name)
+        if found is None and name in PROFILES:
+            found = self.profiles[name] = PROFILES[name]()
+        return found
 
     def sealing_ring(self) -> KeyRing:
         """Return the keys for sealed parameters."""

@@ -44,6 +44,9 @@ _A_CENTURY = timedelta(days=36525)
 
 _BYTES = re.compile(r":([^:]*):")
 
+#: A covered component that is a field, whole and without parameters.
+_FIELD = re.compile(r'"([^@"][^"]*)"')
+
 _FIELDS = ("signature-input", "signature")
 
 
@@ -169,7 +172,8 @@ class MessageProfile:
         said, covered = found.parameters, found.covered_components
         at.check(said["created"], said.get("expires"))
         check_body(covered.get('"content-digest"'), pieces)
-        return Signed(said["keyid"], said["created"], said.get("nonce"))
+        names = frozenset(found[1] for found in map(_FIELD.fullmatch, covered) if found)
+        return Signed(said["keyid"], said["created"], said.get("nonce"), names)
 
     def _present(self, parts: RequestParts) -> tuple[str, ...]:
         return tuple(

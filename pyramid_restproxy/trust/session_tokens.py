@@ -68,6 +68,7 @@ def keep_session_token(
         answer.headers.remove(expires)
         _keep(call.request, *found)
 
+    transform.takes = (field, expires)  # type: ignore[attr-defined]
     return transform
 
 

@@ -1,6 +1,12 @@
 """Who is logged in: identities in the store, under random ids that only browsers have.
 
 What a session is and when it ends. Cookies and requests are in ``login``.
+
+All sessions of a user end at once by a mark in the store: a random word that each new
+session of that user takes over, and that those from before do not have. It is one
+entry for each user of whom that was wanted, and it stays until the last of the older
+sessions has ended by itself. A random word and no time or count, so that neither the
+clocks of several machines nor two who do it at once can let an old one pass.
 """
 
 from __future__ import annotations
@@ -33,17 +39,23 @@ class LoginSession:
     :ivar identity: who.
     :ivar created: seconds since the epoch.
     :ivar seen: when it was last written, seconds since the epoch.
+    :ivar mark: the mark of its user when it began; None where there was none.
     """
 
     id: str = field(repr=False)
     identity: Identity
     created: float
     seen: float
+    mark: str | None = None
 
     def stored(self) -> dict[str, Any]:
         """Return it as JSON values, without the id."""
-        identity = self.identity.stored()
-        return {"identity": identity, "created": self.created, "seen": self.seen}
+        return {
+            "identity": self.identity.stored(),
+            "created": self.created,
+            "seen": self.seen,
+            "mark": self.mark,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +83,8 @@ class LoginSessions:
         :raises StoreUnavailable: where the store cannot be asked.
         """
         now = self.clock()
-        session = LoginSession(secrets.token_urlsafe(32), identity, now, now)
+        mark = self.store.get(_mark_of(identity.user_id))
+        session = LoginSession(secrets.token_urlsafe(32), identity, now, now, mark)
         self.store.set(_key(session.id), session.stored(), self._left(session))
         return session
 
@@ -86,6 +99,9 @@ class LoginSessions:
         found = self.store.get(_key(session_id))
         session = None if found is None else _read(session_id, found)
         if session is None or not session.identity.is_valid(self.clock()):
+            return None
+        if self._is_revoked(session):
+            self.end(session_id)
             return None
         return self._touched(session)
 
@@ -108,6 +124,23 @@ class LoginSessions:
         if _ID.fullmatch(session_id):
             self.store.delete(_key(session_id))
 
+    def end_all(self, user_id: str) -> None:
+        """End all sessions of a user, for all processes; those that begin later stay.
+
+        :raises StoreUnavailable: where that cannot be done.
+        """
+        # twice: the clock by which a session's life is counted may have been set
+        self.store.set(_mark_of(user_id), secrets.token_hex(16), 2 * self.lifetime)
+
+    def _is_revoked(self, session: LoginSession) -> bool:
+        """Say whether all sessions of its user were ended after it began.
+
+        It is asked after the session itself: a store in memory, which drops what was
+        not asked for longest, then drops the session before the mark.
+        """
+        mark = self.store.get(_mark_of(session.identity.user_id))
+        return mark is not None and mark != session.mark
+
     def _touched(self, session: LoginSession) -> LoginSession | None:
         if 0 <= self.clock() - session.seen < self.idle * _TOUCH:
             return session
@@ -127,11 +160,16 @@ def _key(session_id: str) -> str:
     return hashed("login", session_id)
 
 
+def _mark_of(user_id: str) -> str:
+    return hashed("login-mark", user_id)
+
+
 def _read(session_id: str, found: Any) -> LoginSession | None:
     """Read what is stored; None where it is not a session."""
     try:
         identity = identity_of(found["identity"])
         created, seen = float(found["created"]), float(found["seen"])
+        mark = found.get("mark")
     except (KeyError, TypeError, ValueError):
         return None
-    return LoginSession(session_id, identity, created, seen)
+    return LoginSession(session_id, identity, created, seen, mark)

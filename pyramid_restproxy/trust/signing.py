@@ -9,17 +9,17 @@ arguments. All signatures are HMAC-SHA256.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pyramid_restproxy.forwarding.fields import Fields
 from pyramid_restproxy.trust.canonical import RequestParts
 from pyramid_restproxy.trust.digests import (
+    content_digest,
     digest_fits,
+    is_sha256,
     limited,
     parse_content_digest,
 )
@@ -61,22 +61,23 @@ class NonceStore(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(NamedTuple):
     """What a valid signature says.
 
     :ivar key_id: whose it is.
     :ivar created: seconds since the epoch; None where it has no date.
     :ivar nonce: what makes it unique, or None.
+    :ivar covered: names of the fields that are signed, in lower case; empty where the
+        profile signs none.
     """
 
     key_id: str
     created: int | None = None
     nonce: str | None = None
+    covered: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """When a signature is checked.
 
     :ivar now: seconds since the epoch.
@@ -138,7 +139,7 @@ def refused(reason: Reason) -> Unauthenticated:
 
 def signature(key: Key, pieces: Iterable[bytes]) -> bytes:
     """Return the HMAC-SHA256 of pieces (RFC 2104)."""
-    running = hmac.new(key.secret, digestmod=hashlib.sha256)
+    running = key.begin_hmac()
     for piece in pieces:
         running.update(piece)
     return running.digest()
@@ -167,12 +168,19 @@ def check_body(value: str | None, pieces: Iterable[bytes]) -> None:
         if any(pieces):
             raise refused("digest")
         return
+    if is_sha256(value):  # nearly all
+        fits = hmac.compare_digest(content_digest(pieces), value)
+    else:
+        fits = digest_fits(_parsed(value), pieces)
+    if not fits:
+        raise refused("digest")
+
+
+def _parsed(value: str) -> dict[str, bytes]:
     try:
-        digests = parse_content_digest(value)
+        return parse_content_digest(value)
     except ValueError as error:
         raise refused("malformed") from error
-    if not digest_fits(digests, pieces):
-        raise refused("digest")
 
 
 def sign(
@@ -216,14 +224,17 @@ def verify(
     :param window: seconds that its date may be away from now.
     :param nonces: where nonces are remembered; None for not to look for replays. It
         is asked last, so that nobody without a key can fill it.
-    :param max_body: bytes of the body that are read.
+    :param max_body: bytes of the body that are read; None where `pieces` has a limit
+        of its own.
     :returns: whose it is and what it says.
     :raises Unauthenticated: where it does not hold; ``reason`` says why.
     :raises BodyTooLarge: where the body is over its limit.
     :raises StoreUnavailable: where the nonces cannot be asked.
     """
     at = Moment(now, window)
-    signed = profile.check(parts, limited(pieces, max_body), keys, at)
+    if max_body is not None:
+        pieces = limited(pieces, max_body)
+    signed = profile.check(parts, pieces, keys, at)
     if profile.replay_safe and nonces is not None:
         _check_nonce(profile, signed, window, nonces)
     return signed

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from pyramid.registry import Registry
 from zope.interface import Interface
 
+from pyramid_restproxy.operation.metrics import IFailing
 from pyramid_restproxy.settings import settings_of
 from pyramid_restproxy.trust.memory_store import MemoryStore
 from pyramid_restproxy.trust.redis_store import RedisStore
@@ -74,6 +75,8 @@ def store_of(registry: Registry) -> Store:
         if store is None:
             store = make_store(settings_of(registry).store)
             registry.registerUtility(store, IStore)
+            if isinstance(store, RedisStore):
+                registry.registerUtility(store, IFailing, "trust")
     return store
 
 
@@ -97,4 +100,4 @@ class StoreNonces:
 
         :raises StoreUnavailable: where that is not certain.
         """
-        return self._store.add(hashed("nonce", nonce), 1, ttl)
+        return self._store.add(hashed("nonce", nonce), "", ttl)

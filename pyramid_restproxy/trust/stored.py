@@ -11,6 +11,8 @@ __all__ = ["MAX_VALUE", "ValueTooLarge", "encoded", "hashed"]
 #: A larger value (bytes of JSON) is not stored.
 MAX_VALUE = 64 * 1024
 
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
 
 class ValueTooLarge(ValueError):
     """A value over the size that a store takes."""
@@ -25,7 +27,7 @@ def encoded(value: Any) -> bytes:
     :raises ValueError, TypeError: where it is no JSON.
     :raises ValueTooLarge: where it is over 64 KiB.
     """
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    text = _encode(value)
     if len(text) > MAX_VALUE:
         raise ValueTooLarge(len(text), MAX_VALUE)
     return text.encode("ascii")

@@ -18,11 +18,13 @@ from pyramid.request import Request
 from pyramid.response import Response
 from zope.interface import Interface
 
+from pyramid_restproxy.forwarding.fields import canonical_name
 from pyramid_restproxy.forwarding.model import ProxyCall
 from pyramid_restproxy.forwarding.routes import make_gateway
 from pyramid_restproxy.grammar import TOKEN
 from pyramid_restproxy.negotiation import add_vary
 from pyramid_restproxy.settings import settings_of
+from pyramid_restproxy.trust.canonical import environ_key
 from pyramid_restproxy.trust.exposed import view_option
 from pyramid_restproxy.trust.identity import Identity, is_token
 from pyramid_restproxy.trust.refusals import (
@@ -138,7 +140,7 @@ def install_validator(
     cached = CachedValidator(found, store, ttl=cache_ttl, refused_ttl=refused_ttl)
     config.registry.registerUtility(UserTokens(cached, field), IUserTokens)
     gateway = make_gateway(config)
-    gateway.without |= {field.lower()}
+    gateway.without |= {canonical_name(field)}
 
 
 def user_token_view(view: Any, info: Any) -> Any:
@@ -180,7 +182,7 @@ def admit(request: Request, way: str) -> Identity | None:
     field = FIELD if tokens is None else tokens.field
     presented = _presented(request, field)
     if way == "dropped":
-        request.environ.pop(_key(field), None)
+        request.environ.pop(environ_key(field), None)
         return None
     if way == "refused" and presented:
         raise InvalidToken("malformed", "This resource does not take a user token.")
@@ -201,12 +203,8 @@ def admit(request: Request, way: str) -> Identity | None:
     return identity
 
 
-def _key(field: str) -> str:
-    return "HTTP_" + field.upper().replace("-", "_")
-
-
 def _presented(request: Request, field: str) -> str | None:
-    value: str | None = request.environ.get(_key(field))
+    value: str | None = request.environ.get(environ_key(field))
     return value
 
 
@@ -219,9 +217,10 @@ def _missing(request: Request) -> Refused:
 
 def _vary(request: Request, field: str) -> None:
     """Tell caches that the answer is this user's; errors as well."""
+    name = canonical_name(field)
 
     def add(request: Request, response: Response) -> None:
-        add_vary(response.headerlist, field)
+        add_vary(response.headerlist, name)
 
     request.add_response_callback(add)
 

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitTimeout
+from contextlib import suppress
 from typing import Any
 
 from pyramid.exceptions import ConfigurationError
@@ -22,6 +23,7 @@ from pyramid.request import Request
 
 from pyramid_restproxy.forwarding.client import Result
 from pyramid_restproxy.trust.identity import Identity, identity_of
+from pyramid_restproxy.trust.memory_store import MemoryStore
 from pyramid_restproxy.trust.refusals import Reason, Refused, StoreUnavailable
 from pyramid_restproxy.trust.store import Store
 from pyramid_restproxy.trust.stored import hashed
@@ -40,6 +42,8 @@ log = logging.getLogger(__name__)
 CACHE_TTL = 60.0
 #: The same for a refusal, seconds: a token may become good.
 REFUSED_TTL = 5.0
+#: How many refusals are kept at most: 4 MB of them. Anybody can send bad tokens.
+REFUSALS = 10_000
 #: How long one request waits for another that asks about the same token, seconds.
 WAIT = 10.0
 
@@ -76,12 +80,16 @@ class CachedValidator:
     with a new token is for the request that got it (and those that waited), and is not
     kept: what the old token is good for now is the validator's to say.
 
+    Refusals are kept apart, in a small room: they cost a stranger nothing, and what the
+    others need (who is logged in, nonces) must not go because of them.
+
     :param validator: who is asked.
     :param store: where answers are kept, by the SHA-256 of the token; None for to ask
         each time. Where it is away the validator is asked.
     :param ttl: seconds that an answer is kept at most; how long a token that was taken
         back may still be good.
     :param refused_ttl: the same for a refusal.
+    :param refusals: where these are kept; in this process's memory where it is None.
     :param wait: seconds that one waits for another.
     :param clock: seconds since the epoch.
     """
@@ -93,6 +101,7 @@ class CachedValidator:
         *,
         ttl: float = CACHE_TTL,
         refused_ttl: float = REFUSED_TTL,
+        refusals: Store | None = None,
         wait: float = WAIT,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -100,6 +109,7 @@ class CachedValidator:
         self._store = store
         self._ttl = ttl
         self._refused_ttl = refused_ttl
+        self._refusals = MemoryStore(REFUSALS) if refusals is None else refusals
         self._wait = wait
         self._clock = clock
         self._lock = threading.Lock()
@@ -112,7 +122,7 @@ class CachedValidator:
         """
         key = hashed("token", token)
         try:
-            identity = _read(self._kept(key))
+            identity = self._kept(key)
         except ValueError:  # nothing, or nothing of ours
             identity = self._ask_once(request, token, key)
         return identity if identity and identity.is_valid(self._clock()) else None
@@ -122,16 +132,57 @@ class CachedValidator:
 
         :raises StoreUnavailable: where that cannot be said to the other processes.
         """
-        if self._store is not None:
-            self._store.set(hashed("token", token), _REFUSED, self._ttl + self._wait)
-
-    def _kept(self, key: str) -> Any:
         if self._store is None:
-            return None
+            return
+        key, ttl = hashed("token", token), self._ttl + self._wait
+        # The mark first: who writes an answer over the other looks for it afterwards.
+        self._store.set(_mark_of(key), _REFUSED, ttl)
+        self._store.set(key, _REFUSED, ttl)
+
+    # -- what is kept ----------------------------------------------------------------
+
+    def _kept(self, key: str) -> Identity | None:
+        """Return what is known of a token.
+
+        :raises ValueError: where nothing is.
+        """
+        if self._store is None:
+            raise ValueError("nothing is kept")
+        known = _found(self._store, key)
+        return _read(_found(self._refusals, key) if known is None else known)
+
+    def _keep(self, key: str, identity: Identity) -> None:
+        ttl = self._time_to_keep(identity)
+        if self._store is None or ttl <= 0:
+            return
         try:
-            return self._store.get(key)
+            self._store.set(key, identity.stored(), ttl)
         except StoreUnavailable:
-            return None
+            return  # it will be asked again
+        except (TypeError, ValueError) as error:
+            log.warning("an identity cannot be kept: %s", type(error).__name__)
+
+    def _keep_refusal(self, key: str) -> None:
+        if self._store is not None:
+            with suppress(StoreUnavailable):  # it will be asked again
+                self._refusals.set(key, _REFUSED, self._refused_ttl)
+
+    def _was_revoked(self, key: str) -> bool:
+        """Say whether a token was taken back; an answer in the place of that goes."""
+        if self._store is None or _found(self._store, _mark_of(key)) is None:
+            return False
+        with suppress(StoreUnavailable):
+            self._store.set(key, _REFUSED, self._ttl + self._wait)
+        return True
+
+    def _time_to_keep(self, identity: Identity) -> float:
+        if identity.token is not None:
+            return 0.0
+        if identity.expires is None:
+            return self._ttl
+        return min(self._ttl, identity.expires - self._clock())
+
+    # -- asking ----------------------------------------------------------------------
 
     def _ask_once(self, request: Request, token: str, key: str) -> Identity | None:
         with self._lock:
@@ -162,35 +213,42 @@ class CachedValidator:
 
     def _ask(self, request: Request, token: str, key: str) -> Identity | None:
         try:
-            identity = self._validator(request, token)
+            identity = _checked(self._validator(request, token))
         except Exception as error:  # the application's code: told, and nobody passes
             _log_failure(error)
             raise IdentityUnavailable() from error
-        if self._kept(key) == _REFUSED:  # taken back meanwhile
+        if identity is None:
+            self._keep_refusal(key)
             return None
         self._keep(key, identity)
-        return identity
+        return None if self._was_revoked(key) else identity  # asked last: meanwhile
 
-    def _keep(self, key: str, identity: Identity | None) -> None:
-        ttl = self._time_to_keep(identity)
-        if self._store is None or ttl <= 0:
-            return
-        value = identity.stored() if identity else _REFUSED
-        try:
-            self._store.set(key, value, ttl)
-        except StoreUnavailable:
-            return  # it will be asked again
-        except (TypeError, ValueError) as error:
-            log.warning("an identity cannot be kept: %s", type(error).__name__)
 
-    def _time_to_keep(self, identity: Identity | None) -> float:
-        if identity is None:
-            return self._refused_ttl
-        if identity.token is not None:
-            return 0.0
-        if identity.expires is None:
-            return self._ttl
-        return min(self._ttl, identity.expires - self._clock())
+def _found(store: Store, key: str) -> Any:
+    """Return what a store has, None as well where it cannot be asked."""
+    try:
+        return store.get(key)
+    except StoreUnavailable:
+        return None
+
+
+def _mark_of(key: str) -> str:
+    """Name the mark that a token was taken back, which no answer is written over."""
+    return f"revoked-{key}"
+
+
+def _checked(answer: Any) -> Identity | None:
+    """Return what a validator says, as it would come back out of the store.
+
+    :raises TypeError, ValueError: where it is no identity, or one of nobody.
+    """
+    if answer is None:
+        return None
+    if not isinstance(answer, Identity):
+        raise TypeError("a validator returns an Identity, or None")
+    if not isinstance(answer.user_id, str) or isinstance(answer.permissions, str):
+        raise TypeError("user_id is text, permissions are several texts")
+    return identity_of(answer.stored())
 
 
 def _read(kept: Any) -> Identity | None:

@@ -186,7 +186,8 @@ def test_the_message_of_a_refused_change(open_tab, javascript):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/posts", "/posts/1", "/posts/1/edit", "/authors"]
+    "path",
+    ["/", "/posts", "/posts/1", "/posts/1/edit", "/authors", "/doors", "/filters"],
 )
 def test_nothing_overflows_on_a_phone(open_tab, path):
     tab = open_tab(viewport={"width": 360, "height": 640})

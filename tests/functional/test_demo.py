@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import html
+import inspect
 import io
 import json
 import pathlib
@@ -25,8 +27,10 @@ from pyramid.paster import get_app
 from waitress.server import create_server
 from waitress.wasyncore import close_all
 
-from demo_app import backend
+from demo_app import backend, doors, filters
 from demo_app import client as caller
+from pyramid_restproxy.trust.hmac_auth import HMACAuth
+from pyramid_restproxy.trust.profiles import BodyProfile
 
 DEMO = pathlib.Path(backend.__file__).parent
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}  # as browsers say
@@ -499,6 +503,13 @@ def test_the_client_of_the_service(demo, capsys):
     assert re.search(r"size +100000\.000", printed.out)
     assert "standardised: float64, 800000 bytes came back" in printed.out
     assert printed.err.count("resampling") == 5
+    assert "signed news: {'from': 'newsroom', 'bytes': 21}" in printed.out
+
+
+@pytest.mark.parametrize("values", [[], ["a"], [1e200, 1.0], [[1], [1, 2]]])
+def test_what_cannot_be_measured_is_422(demo, values):
+    answer = requests.post(demo + "/srv/statistics/describe", json={"values": values})
+    assert answer.status_code == 422 and answer.json()["detail"]
 
 
 def test_the_service_describes_itself(demo):
@@ -569,3 +580,164 @@ def test_people_are_asked_who_they_are(client):
 def test_what_is_for_the_gateway_is_not_for_its_clients(client):
     for path in ("private/me", "/private/me", "%70rivate/me", "//private//me"):
         assert client.get(f"/api/users/{path}").status_code == 404, path
+
+
+# -- doors ---------------------------------------------------------------------------
+
+KEY = {"api-key": caller.API_KEY}
+TOKEN = {"user-token": backend.TOKEN_OF_ADA}
+
+
+def commands_of(page):
+    """Return the shell commands that a page of the demo shows."""
+    shown = re.findall(r'<pre class="shell"><code>(.*?)</code></pre>', page, re.S)
+    return [html.unescape(each) for each in shown]
+
+
+def first_line(command):
+    """Run a command as somebody does who copies it; return the status line."""
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.partition("\n")[0].rstrip()
+
+
+@pytest.mark.parametrize("path", ["/doors", "/filters"])
+def test_the_commands_of_a_page_work_when_copied(client, need, path):
+    need("curl")
+    need("openssl")
+    page = client.get(path, headers=PAGE)
+    assert page.status_code == 200
+    commands = commands_of(page.text)
+    assert len(commands) >= 3
+    for command in commands:
+        assert first_line(command) == "HTTP/1.1 200 OK", command
+
+
+@pytest.mark.parametrize(("path", "module"), [("/doors", doors), ("/filters", filters)])
+def test_a_page_shows_the_code_that_runs(client, path, module):
+    page = html.unescape(client.get(path, headers=PAGE).text)
+    for each in module.SHOWN:
+        assert inspect.getsource(each).strip() in page
+
+
+def test_an_api_key(client):
+    nobody = client.get("/api/keyed/headers")
+    assert (nobody.status_code, nobody.headers["WWW-Authenticate"]) == (401, "ApiKey")
+    wrong = client.get("/api/keyed/headers", headers={"api-key": caller.API_KEY + "x"})
+    assert wrong.status_code == 403
+    seen = client.get("/api/keyed/headers", headers=KEY | {"X-Client": "root"})
+    assert seen.status_code == 200
+    assert "X-Client: demo" in seen.text.splitlines()
+    assert caller.API_KEY not in seen.text
+    for path in ("private/me", "%70rivate/me"):
+        assert client.get(f"/api/keyed/{path}", headers=KEY).status_code == 404
+
+
+def test_no_more_than_ten_in_a_minute(tmp_path):
+    # Its own demo: the other tests use the key as well. A window may end meanwhile.
+    with running_demo(tmp_path) as url, requests.Session() as session:
+        session.headers.update(KEY)
+        answers = [session.get(f"{url}/api/keyed/1", timeout=20) for _ in range(21)]
+    first, refused = answers[0], [a for a in answers if a.status_code == 429]
+    assert first.status_code == 200 and refused
+    assert first.headers["RateLimit"].startswith('"gateway";r=9;')
+    assert 1 <= int(refused[0].headers["Retry-After"]) <= 60
+    assert all(answer.status_code == 200 for answer in answers[:10])
+
+
+def test_an_exposed_service(client, post):
+    assert client.get("/exposed/newest").status_code == 401
+    newest = client.get("/exposed/newest", headers=KEY)
+    assert newest.json() == {"newest": "A title"}
+    wrong = client.post("/exposed/newest", json={}, headers=KEY)
+    assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_a_private_service_wants_a_user(client):
+    assert client.get("/exposed/mine", headers=TOKEN).status_code == 401
+    assert client.get("/exposed/mine", headers=KEY).status_code == 401
+    unknown = client.get("/exposed/mine", headers=KEY | {"user-token": "nobodys"})
+    assert unknown.status_code == 403
+    found = client.get("/exposed/mine", headers=KEY | TOKEN).json()
+    assert (found["user"], found["posts"]) == ("ada", ["One resource, many faces"])
+
+
+def test_a_signature_is_for_one_request_once(demo):
+    url, auth = f"{demo}/hooks/news", HMACAuth("newsroom", caller.SECRET)
+    made = requests.Request("POST", url, json={"title": "It rains"}, auth=auth)
+    signed = made.prepare()
+    with requests.Session() as session:
+        answer = session.send(signed, timeout=20)
+        assert answer.json() == {"from": "newsroom", "bytes": 21}
+        assert session.send(signed, timeout=20).status_code == 401
+        changed = made.prepare()
+        changed.body = changed.body.replace(b"rains", b"snows")
+        assert session.send(changed, timeout=20).status_code == 401
+    assert requests.post(url, json={}, timeout=20).status_code == 401
+
+
+def test_the_body_alone_may_be_signed(client):
+    profile = BodyProfile()
+    good = HMACAuth("newsroom", caller.SECRET, profile)
+    answer = client.post("/hooks/simple", json={"a": 1}, auth=good)
+    assert (answer.status_code, answer.json()["from"]) == (200, "newsroom")
+    bad = HMACAuth("newsroom", b"another secret, also long enough", profile)
+    assert client.post("/hooks/simple", json={"a": 1}, auth=bad).status_code == 401
+    # A signed form is a form all the same: the rule of needs_csrf_token stands.
+    assert client.post("/hooks/simple", data={"a": 1}, auth=good).status_code == 400
+    assert client.get("/hooks/simple").status_code == 405
+
+
+def test_a_sealed_link_opens_what_it_was_made_for(client):
+    links = re.findall(r'href="(/shared[^"]+)"', client.get("/doors").text)
+    opened, altered = (client.get(link, headers=PAGE) for link in links)
+    assert opened.status_code == 200
+    assert "<h1>One resource, many faces</h1>" in opened.text
+    assert altered.status_code == 400
+    assert "The link is not valid, or not valid any more." in altered.text
+    assert client.get("/shared").status_code == 400
+
+
+def test_a_link_to_a_post_that_is_gone(tmp_path):
+    with running_demo(tmp_path) as url:
+        for number in (1, 2):
+            assert requests.delete(f"{url}/posts/{number}", timeout=20).ok
+        link = re.search(r'href="(/shared[^"]+)"', requests.get(f"{url}/doors").text)
+        assert requests.delete(f"{url}/posts/3", timeout=20).ok
+        assert requests.get(url + link[1], timeout=20).status_code == 404
+        page = requests.get(f"{url}/doors", timeout=20)
+        assert page.status_code == 200
+        assert "There is no post to share at the moment." in page.text
+
+
+# -- filters -------------------------------------------------------------------------
+
+
+def test_a_page_loses_its_advertisement_and_its_cookie(client):
+    before = client.get("/api/users/newspaper")
+    assert "advertisement" in before.text
+    assert before.headers["Set-Cookie"].startswith("visitor=")
+    assert "We know you" in client.get("/api/users/newspaper").text
+    after = client.get("/filtered/newspaper")  # with the cookie, which stays here
+    assert "<h1>The Morning</h1>" in after.text
+    assert "Buy two" not in after.text and "We do not know you." in after.text
+    assert "Set-Cookie" not in after.headers
+
+
+def test_a_record_loses_its_secrets(client):
+    before, after = (client.get(f"/{at}/record") for at in ("api/users", "filtered"))
+    assert before.json()["password"] == "demo"
+    assert after.json() == {"name": "Ada", "contact": {"city": "London"}}
+
+
+def test_an_answer_is_kept(client):
+    first, second = (client.get("/cached/weather") for _ in range(2))
+    assert second.json() == first.json()
+    assert "; hit; ttl=" in second.headers["Cache-Status"]
+    assert int(second.headers["Age"]) >= 0
+    again = client.get("/cached/weather", headers={"Cache-Control": "no-cache"})
+    assert again.json()["measurement"] > first.json()["measurement"]
+    each = [client.get("/api/users/weather").json()["measurement"] for _ in range(2)]
+    assert each[0] < each[1]

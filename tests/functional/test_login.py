@@ -14,7 +14,13 @@ from pyramid.viewderivers import INGRESS
 
 from pyramid_restproxy.testing import Answer, FakeBackend
 from pyramid_restproxy.trust.exposed import needs_csrf
-from pyramid_restproxy.trust.login import BackendLoginPolicy, local_path, login, logout
+from pyramid_restproxy.trust.login import (
+    BackendLoginPolicy,
+    local_path,
+    login,
+    logout,
+    logout_everywhere,
+)
 from pyramid_restproxy.trust.session_tokens import (
     keep_session_token,
     send_session_token,
@@ -92,6 +98,11 @@ def logout_view(request):
     return Response("bye")
 
 
+def everywhere_view(request):
+    logout_everywhere(request, request.authenticated_userid)
+    return Response("bye")
+
+
 def gateway(url, settings=None, login_options=None):
     """Make a gateway with a login, CSRF protection, and routes of both kinds."""
     with Configurator(settings=settings or {}) as config:
@@ -107,6 +118,7 @@ def gateway(url, settings=None, login_options=None):
         views = {
             "login": login_view,
             "logout": logout_view,
+            "everywhere": everywhere_view,
             "csrf": lambda request: Response(get_csrf_token(request)),
             "who": lambda request: Response(str(request.authenticated_userid)),
         }
@@ -214,6 +226,20 @@ def test_two_gateways_share_logins_and_tokens(backend, service, redis_url):
     for client in (here, there):
         client.get("/api/x", headers={"user-token": "t"})
     assert service.validated == 1
+
+
+def test_all_logins_of_a_user_end_at_all_gateways(backend, redis_url):
+    settings = {"restproxy.store": redis_url}
+    phone, laptop, other = (gateway(backend.url, settings) for _ in range(3))
+    for client, user in ((phone, "kim"), (laptop, "kim"), (other, "lee")):
+        log_in(client, user)
+    csrf = phone.get("/csrf").text
+    phone.post("/everywhere", headers={"X-CSRF-Token": csrf})
+    found = [client.get("/who").text for client in (phone, laptop, other)]
+    assert found == ["None", "None", "lee"]
+    laptop.get("/mine/x", status=403)
+    log_in(laptop, "kim")
+    assert laptop.get("/who").text == "kim"
 
 
 def test_what_redis_holds(backend, redis_url):

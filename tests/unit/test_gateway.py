@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import webtest
 from pyramid.exceptions import ConfigurationError, ConfigurationExecutionError
 
 from pyramid_restproxy import gateway
+from pyramid_restproxy.settings import settings_of
 from pyramid_restproxy.testing import Answer, FakeBackend
 from pyramid_restproxy.trust.api_keys import new_key
+from pyramid_restproxy.trust.key_lines import PROFILES
+from pyramid_restproxy.trust.registry import ITrust
+from tests import wire
 
 
 def test_backends_are_lines():
@@ -138,6 +144,128 @@ def test_who_may_pass_by_settings(tmp_path, option, passes):
         outside = {"REMOTE_ADDR": "192.0.2.1"}
         refused = client.get("/", extra_environ=outside, status="4*")
         assert refused.status_int in (401, 403)
+
+
+def test_api_keys_as_lines():
+    (one, one_hashed), (two, two_hashed) = new_key("a"), new_key("b")
+    with FakeBackend(Answer(body=b"ok")) as backend:
+        app = gateway.main(
+            {},
+            **{
+                "restproxy.backends": f"b = {backend.url}",
+                "restproxy.routes": "/*path -> b api_key=read",
+                "restproxy.api_keys": f"\na {one_hashed} scopes=read\nb {two_hashed}\n",
+            },
+        )
+        client = webtest.TestApp(app, lint=False)
+        client.get("/", headers={"api-key": one})
+        client.get("/", headers={"api-key": two}, status=403)
+        client.get("/", status=401)
+        (seen,) = backend.requests
+        assert seen.header("api-key") is None
+
+
+SECRET = "5e" * 32
+
+
+def signing(authority, profile):
+    """Return the settings of a gateway that signs what it sends to another one."""
+    return {
+        "restproxy.backends": f"inner = http://{authority}",
+        "restproxy.routes": "/*path -> inner",
+        "restproxy.backend.inner.sign_with": f"outer hex:{SECRET} {profile}",
+    }
+
+
+def checking(backend, profile, folder):
+    """Return the settings of a gateway that lets in who has signed."""
+    (folder / "secret").write_text(f"hex:{SECRET}\n")
+    (folder / "keys").write_text(f"outer file:{folder}/secret\n")
+    return {
+        "restproxy.backends": f"b = {backend.url}",
+        "restproxy.routes": f"/*path -> b signed={profile}",
+        "restproxy.signing_keys": f"\nother hex:{'00' * 32}\n",
+        "restproxy.signing_keys.file": f"{folder}/keys",
+    }
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_one_gateway_signs_and_another_checks(profile, tmp_path):
+    with (
+        FakeBackend(Answer(body=b"ok")) as backend,
+        wire.served(gateway.main({}, **checking(backend, profile, tmp_path))) as inner,
+    ):
+        own = {"restproxy.pseudonym": "outer"}  # else it is a loop
+        outer = gateway.main({}, **signing(inner, profile), **own)
+        client = webtest.TestApp(outer, lint=False)
+        for body in (b"hello", b"x" * 200_000, b""):
+            client.post("/x?y=1", body)
+            assert backend.requests[-1].body == body
+        assert client.do_request(chunked(b"y" * 200_000), status=200)
+        assert backend.requests[-1].body == b"y" * 200_000
+        assert wire.exchange(inner, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").status == 401
+        assert len(backend.requests) == 4
+
+
+def chunked(body):
+    """Make an upload whose length nobody knows."""
+    request = webtest.TestRequest.blank("/x", {"SERVER_PROTOCOL": "HTTP/1.1"})
+    request.method = "POST"
+    request.environ["wsgi.input"] = Unseekable(body)
+    request.environ["wsgi.input_terminated"] = True
+    request.environ["HTTP_TRANSFER_ENCODING"] = "chunked"
+    request.environ.pop("CONTENT_LENGTH", None)
+    return request
+
+
+class Unseekable(io.BytesIO):
+    def seekable(self):
+        return False
+
+
+def test_no_secret_is_shown(tmp_path):
+    with FakeBackend() as backend:
+        inner = checking(backend, "body", tmp_path)
+    for settings in (signing("127.0.0.1:9", "body"), inner):
+        registry = gateway.main({}, **settings).registry
+        shown = [repr(settings_of(registry)), repr(registry.getUtility(ITrust))]
+        for category in registry.introspector.categories():
+            for entry in registry.introspector.get_category(category):
+                shown.append(repr(dict(entry["introspectable"])))
+        assert SECRET not in "".join(shown)
+        assert repr(bytes.fromhex(SECRET)) not in "".join(shown)
+
+
+@pytest.mark.parametrize(
+    "settings, says",
+    [
+        ({"restproxy.signing_keys": "a s3cret"}, "signing_keys, line 1: a secret is"),
+        ({"restproxy.signing_keys": f"a hex:{SECRET}\na hex:{SECRET}"}, "two keys"),
+        ({"restproxy.signing_keys.file": "/nope"}, "signing_keys.file = '/nope'"),
+        ({"restproxy.api_keys": "a s3cret"}, "API keys, line 1"),
+        ({"restproxy.api_keys.file": "/nope"}, "api_keys.file = '/nope'"),
+        (
+            {
+                "restproxy.backends": "b = http://b",
+                "restproxy.backend.b.sign_with": "a s3cret",
+            },
+            "restproxy.backend.b.sign_with: a secret is",
+        ),
+        ({"restproxy.routes": "/x -> b signed=s3"}, "expected true, or request, body"),
+    ],
+)
+def test_keys_that_are_none(settings, says):
+    with pytest.raises((ConfigurationError, ConfigurationExecutionError)) as caught:
+        gateway.main({}, **settings)
+    assert says in str(caught.value)
+    assert "s3cret" not in str(caught.getrepr(style="value", chain=True))
+
+
+def test_a_file_that_is_no_text_is_not_shown(tmp_path):
+    (tmp_path / "keys").write_bytes(b"\xffs3cret")
+    with pytest.raises(ConfigurationExecutionError, match="not UTF-8") as caught:
+        gateway.main({}, **{"restproxy.signing_keys.file": str(tmp_path / "keys")})
+    assert "s3cret" not in str(caught.getrepr(style="value", chain=True))
 
 
 def test_transforms_of_settings():

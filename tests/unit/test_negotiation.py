@@ -136,6 +136,7 @@ def test_every_offer_has_a_score():
     "before, after",
     [
         ([], [("Vary", "Accept")]),
+        ([("A", "1")], [("A", "1"), ("Vary", "Accept")]),
         ([("A", "1"), ("vary", "Cookie")], [("A", "1"), ("Vary", "Cookie, Accept")]),
         ([("Vary", "a"), ("Vary", "b")], [("Vary", "a, b, Accept")]),
         ([("Vary", "Cookie, accept")], [("Vary", "Cookie, accept")]),

@@ -156,3 +156,10 @@ def test_a_bad_setting_stops_the_start():
 def test_a_repr_shows_no_password():
     made = s.BackendSettings(via_proxy="http://u:secret@p:1")
     assert "secret" not in repr(made)
+
+
+@pytest.mark.parametrize("name", ["signing_keys", "sealing_keys"])
+def test_a_repr_shows_no_key(name):
+    made = s.parse_settings({f"restproxy.{name}": "a hex:5e5e\nb env:B"})
+    assert getattr(made, name) == ("a hex:5e5e", "b env:B")
+    assert "5e5e" not in repr(made)

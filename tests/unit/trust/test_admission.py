@@ -12,15 +12,24 @@ from pyramid.exceptions import ConfigurationError, ConfigurationExecutionError
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.session import SignedCookieSessionFactory
+from pyramid.view import view_config
 
 from pyramid_restproxy.testing import Answer, FakeBackend
-from pyramid_restproxy.trust.admission import spooled
+from pyramid_restproxy.trust import admission
+from pyramid_restproxy.trust.admission import (
+    IN_MEMORY,
+    override_is_signed,
+    spooled,
+)
 from pyramid_restproxy.trust.api_keys import new_key
 from pyramid_restproxy.trust.canonical import RequestParts, wire_parts
+from pyramid_restproxy.trust.exposed import require_signature
+from pyramid_restproxy.trust.key_lines import PROFILES
 from pyramid_restproxy.trust.keys import Key, KeyRing
 from pyramid_restproxy.trust.profiles import BodyProfile, RequestProfile
+from pyramid_restproxy.trust.refusals import BodyTooLarge
 from pyramid_restproxy.trust.registry import trust_of
-from pyramid_restproxy.trust.signing import sign, verify
+from pyramid_restproxy.trust.signing import Signed, sign, verify
 
 SECRET = b"s" * 32
 
@@ -152,6 +161,22 @@ def test_a_forwarded_post_with_a_key_needs_no_csrf_token(key):
         assert len(backend.requests) == 1
 
 
+def test_caches_are_told_of_the_key_though_the_answer_is_an_error(key):
+    client = app(with_key(key[1]), api_key=True)
+    for presented, status in ((key[0], 200), ("", 401), ("wrong", 403)):
+        answer = client.get("/r", headers={"api-key": presented}, status=status)
+        assert "api-key" in answer.headers["Vary"]
+    assert "Vary" not in app().get("/r").headers
+
+
+def test_caches_are_told_of_the_key_by_the_name_that_they_see(key):
+    """WSGI cannot tell ``api_key`` from the name with a dash, which clients send."""
+    settings = {"restproxy.api_keys.header": "Api_Key"}
+    client = app(with_key(key[1]), settings, api_key=True)
+    answer = client.get("/r", headers={"api-key": key[0]})
+    assert (answer.text, answer.headers["Vary"]) == ("mobile", "api-key")
+
+
 # -- addresses ---------------------------------------------------------------------
 
 
@@ -213,6 +238,17 @@ def test_the_file_of_a_body_is_closed_with_the_request():
     assert environ["wsgi.input"].closed
 
 
+def test_the_file_of_a_body_is_closed_where_the_request_is_refused():
+    client = app(with_signing_key, signed=True)
+    headers = signed_headers(b"hello")
+    for status in ("200 OK", "401 Unauthorized"):  # the second is the same again
+        request = Request.blank("/r", method="POST", headers=headers)
+        stream = {"wsgi.input": Socket(b"hello"), "CONTENT_LENGTH": "5"}
+        environ = {**request.environ, **stream}
+        assert Request(environ).call_application(client.app)[0] == status
+        assert environ["wsgi.input"].closed
+
+
 def test_another_profile():
     def configure(config):
         with_signing_key(config)
@@ -252,6 +288,134 @@ def verified(client, environ):
     return verify(RequestProfile(), wire_parts(environ), pieces, ring, time.time())
 
 
+@pytest.mark.parametrize("name", PROFILES)
+def test_all_profiles_have_a_name_without_being_added(name):
+    client = app(with_signing_key, signed=name)
+    headers = signed_headers(b"hello", profile=PROFILES[name]())
+    assert client.post("/r", b"hello", headers=headers).body == b"hello"
+    client.post("/r", b"hullo", headers=headers, status=401)
+
+
+@pytest.mark.parametrize("way", ["imperative", "scan"])
+def test_a_view_that_says_itself_that_it_is_signed(way):
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        with_signing_key(config)
+        config.add_route("scanned", "/r")
+        if way == "scan":
+            config.scan(__name__, categories=["pyramid"])
+        else:
+            config.add_view(Scanned, attr="show", route_name="scanned")
+        client = webtest.TestApp(config.make_wsgi_app(), lint=False)
+    client.post("/r", b"hello", status=401)
+    headers = signed_headers(b"hello", profile=BodyProfile())
+    assert client.post("/r", b"hello", headers=headers).text == "k1"
+
+
+@require_signature("body")
+class Scanned:
+    def __init__(self, request):
+        self.request = request
+
+    @view_config(route_name="scanned")
+    def show(self):
+        return Response(self.request.signed.key_id)
+
+
+def test_no_cache_uses_a_signed_answer_again():
+    """It would give it to who has no signature, or the same one again."""
+    client = app(with_signing_key, signed=True)
+    headers = signed_headers(b"", method="GET")
+    for status in (200, 401):
+        answer = client.get("/r", headers=headers, status=status)
+        assert answer.headers["Vary"].endswith("*")
+
+
+# -- the method of a signed request --------------------------------------------------
+
+OVERRIDE = "X-HTTP-Method-Override"
+COVERED = RequestProfile(covered=("host", "content-type", OVERRIDE.lower()))
+FORM = "application/x-www-form-urlencoded"
+
+
+def method_of(request):
+    return Response(request.method)
+
+
+def sent(profile, body, *, signed=(), added=()):
+    """Sign a POST with some fields and send it with others; give method or status."""
+    fields = {"Content-Type": "text/plain", **dict(signed)}
+    parts = RequestParts("POST", "http", "localhost:80", "/r", "", [*fields.items()])
+    ring = KeyRing([Key("k1", SECRET)])
+    made = dict(sign(profile, parts, [body], ring, time.time()))
+
+    def configure(config):
+        with_signing_key(config)
+        config.add_signing_profile("chosen", profile)
+
+    client = app(configure, view=method_of, signed="chosen")
+    headers = {**fields, **made, **dict(added)}
+    answer = client.post("/r", body, headers=headers, status="*")
+    return answer.text if answer.status_int == 200 else answer.status_int
+
+
+ALL = [make() for make in PROFILES.values()]
+
+
+@pytest.mark.parametrize("profile", ALL)
+def test_a_signed_post_becomes_no_delete_by_an_unsigned_field(profile):
+    """HMAC-01, OVERRIDE-04."""
+    assert sent(profile, b"hello", added={OVERRIDE: "DELETE"}) == 401
+    assert sent(profile, b"hello", added={OVERRIDE: "GET"}) == "POST"
+    assert sent(profile, b"hello") == "POST"
+
+
+def test_a_signed_field_says_the_method():
+    assert sent(COVERED, b"hello", signed={OVERRIDE: "delete "}) == "DELETE"
+    assert sent(COVERED, b"hello") == "POST"
+    for added in ({OVERRIDE: "DELETE"}, {OVERRIDE: "PUT, DELETE"}):
+        assert sent(COVERED, b"hello", signed={OVERRIDE: "PUT"}, added=added) == 401
+        assert sent(COVERED, b"hello", added=added) == 401
+
+
+@pytest.mark.parametrize("profile", ALL)
+def test_a_form_that_is_signed_says_the_method(profile):
+    form = {"Content-Type": FORM}
+    assert sent(profile, b"_method=PUT", signed=form) == "PUT"
+    headers = {OVERRIDE: "DELETE"}  # the form comes first
+    assert sent(profile, b"_method=PUT", signed=form, added=headers) == "PUT"
+
+
+def test_text_that_is_signed_becomes_no_form():
+    """Where fields are signed at all, that one must be."""
+    less = RequestProfile(covered=("host",))
+    text, form = b'{"said": "&_method=DELETE&"}', {"Content-Type": FORM}
+    assert sent(less, text) == "POST"
+    assert sent(less, text, added=form) == 401
+    assert sent(RequestProfile(), text, added=form) == 401
+
+
+def test_what_another_filter_made_of_the_method_is_not_signed():
+    """One that reads other fields than this application knows, or says nothing."""
+    signed = Signed("k", covered=frozenset([OVERRIDE.lower()]))
+    overridden = {"REQUEST_METHOD": "DELETE", "HTTP_X_HTTP_METHOD_OVERRIDE": "PUT"}
+    for source in ({}, {"http_method_override.source": "header"}):
+        environ = {**overridden, **source}
+        assert not override_is_signed(environ, signed, [OVERRIDE])
+        assert not override_is_signed(environ, signed, [])
+
+
+def test_a_route_that_wants_no_override_takes_the_method_that_is_signed():
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        with_signing_key(config)
+        config.add_route("r", "/r", method_override=False)
+        config.add_view(method_of, route_name="r", signed=True)
+        client = webtest.TestApp(config.make_wsgi_app(), lint=False)
+    headers = {**signed_headers(b"hello"), OVERRIDE: "DELETE"}
+    assert client.post("/r", b"hello", headers=headers).text == "POST"
+
+
 # -- the body of a signed request ----------------------------------------------------
 
 
@@ -277,15 +441,62 @@ def test_a_body_can_be_read_again(stream, length):
     environ["wsgi.input"].close()
 
 
+@pytest.mark.parametrize("stream", [Socket, io.BytesIO])
+def test_a_body_over_its_limit_is_not_read_on(stream):
+    environ = {"wsgi.input": stream(b"x" * 200_000), "CONTENT_LENGTH": "200000"}
+    taken = []
+    with pytest.raises(BodyTooLarge):
+        taken.extend(spooled(environ, 150_000))
+    assert sum(map(len, taken)) <= 150_000
+
+
+def test_a_large_body_can_be_read_again():
+    content = bytes(3 * IN_MEMORY)
+    for more in ({"CONTENT_LENGTH": str(len(content))}, {"wsgi.input_terminated": 1}):
+        environ = {"wsgi.input": Socket(content), **more}
+        assert b"".join(spooled(environ)) == content
+        assert environ["CONTENT_LENGTH"] == str(len(content))
+        with environ["wsgi.input"] as kept:
+            assert kept.read() == content
+
+
 def test_no_body():
     environ = {"wsgi.input": Socket(b"next request")}
     assert list(spooled(environ)) == []
+    environ = {"wsgi.input": Socket(b""), "wsgi.input_terminated": True}
+    assert list(spooled(environ)) == []
+    assert "CONTENT_LENGTH" not in environ
+    environ["wsgi.input"].close()
 
 
 def test_a_client_that_left():
     environ = {"wsgi.input": Socket(b"he"), "CONTENT_LENGTH": "5"}
     assert b"".join(spooled(environ)) == b"he"
     environ["wsgi.input"].close()
+
+
+class Broken:
+    """A server's reader that raises what it likes (PEP 3333 does not say)."""
+
+    def __init__(self):
+        self.pieces = [b"hel"]
+
+    def read(self, size):
+        if self.pieces:
+            return self.pieces.pop()
+        raise RuntimeError("a chunk is none")
+
+
+def test_a_reader_that_raises_is_400_and_its_file_is_closed(monkeypatch):
+    file = io.BytesIO()
+    monkeypatch.setattr(admission, "_room", lambda size: file)
+    client = app(with_signing_key, signed=True)
+    request = Request.blank("/r", method="POST", headers=signed_headers(b"hello"))
+    stream = {"wsgi.input": Broken(), "CONTENT_LENGTH": "5"}
+    answer = Request({**request.environ, **stream}).get_response(client.app)
+    assert answer.status_int == 400
+    assert b"chunk" not in answer.body
+    assert file.closed
 
 
 # -- options that are wrong ------------------------------------------------------------

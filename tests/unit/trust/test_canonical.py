@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pyramid_restproxy.routing.override import ORIGINAL
 from pyramid_restproxy.trust.canonical import (
     RequestParts,
+    environ_key,
     request_string,
     webhook_prefix,
     wire_parts,
@@ -112,6 +113,46 @@ def test_the_parts_of_a_request_as_it_came():
     # make sure that Connection cannot hide a field which the view will see
     assert parts.value("x-role") == "admin"
     assert came["HTTP_CONNECTION"] == "x-role"
+
+
+def test_the_fields_of_a_request_as_it_came():
+    came = environ(CONTENT_TYPE="text/plain", CONTENT_LENGTH="2", HTTP_X_A=" 1, 2\t")
+    parts = wire_parts(came)
+    assert set(parts.fields) == {
+        ("Host", "API.example.com:443"),
+        ("Content-Type", "text/plain"),
+        ("Content-Length", "2"),
+        ("X-A", " 1, 2\t"),
+    }
+    listed = RequestParts(
+        parts.method, "https", parts.authority, parts.path, parts.query, parts.fields
+    )
+    for name in ("Host", "content-type", "Content-Length", "x-a", "x-none"):
+        assert parts.value(name) == listed.value(name)
+    assert parts.having(("x-a", "3")).value("X-A") == "3"
+
+
+def test_connection_hides_no_field():
+    came = environ(HTTP_X_ROLE="admin", HTTP_CONNECTION="x-role")
+    assert ("X-Role", "admin") in wire_parts(came).fields
+
+
+def test_a_field_that_came_empty_and_one_that_did_not_come():
+    parts = wire_parts(environ(CONTENT_TYPE="", CONTENT_LENGTH="", HTTP_X_ROLE=""))
+    assert parts.value("content-type") is parts.value("content-length") is None
+    assert (parts.value("x-role"), parts.value("x-none")) == ("", None)
+
+
+@pytest.mark.parametrize(
+    "name, key",
+    [
+        ("User-Token", "HTTP_USER_TOKEN"),
+        ("content-type", "CONTENT_TYPE"),
+        ("Content-Length", "CONTENT_LENGTH"),
+    ],
+)
+def test_the_wsgi_name_of_a_field(name, key):
+    assert environ_key(name) == key
 
 
 def test_the_method_is_the_one_on_the_request_line():

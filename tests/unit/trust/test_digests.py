@@ -79,6 +79,21 @@ def test_base64_has_one_text_for_the_same_bytes(text):
     assert base64.b64encode(data).decode() == text
 
 
+@pytest.mark.parametrize(
+    "value, plain",
+    [
+        (RFC_VALUE, True),
+        (RFC_VALUE.replace("g=:", "h=:"), False),  # other bits, the same bytes
+        (f"{RFC_VALUE},", False),
+        (f"{RFC_VALUE}\n", False),
+        (f"{RFC_VALUE}, md5=:AAAA:", False),
+        (RFC_VALUE.replace("256", "512"), False),
+    ],
+)
+def test_a_digest_that_is_a_sha256_and_nothing_else(value, plain):
+    assert digests.is_sha256(value) is plain
+
+
 @pytest.mark.parametrize("text", ["AB==", "AA", "A A=", "AA==\n", "é"])
 def test_other_base64_is_refused(text):
     with pytest.raises(ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 
 import pytest
 from pyramid.config import Configurator
@@ -11,10 +12,16 @@ from pyramid.exceptions import (
     ConfigurationError,
     ConfigurationExecutionError,
 )
+from pyramid.httpexceptions import HTTPRequestEntityTooLarge
+from pyramid.request import Request
 
-from pyramid_restproxy.forwarding.bodies import LimitedBody
+from pyramid_restproxy.forwarding.bodies import LimitedBody, StreamedBody
+from pyramid_restproxy.testing import Answer, FakeBackend
 from pyramid_restproxy.trust import directives
 from pyramid_restproxy.trust.api_keys import new_key
+from pyramid_restproxy.trust.keys import Key, KeyRing
+from pyramid_restproxy.trust.profiles import BodyProfile
+from pyramid_restproxy.trust.signing import sign
 
 
 @pytest.fixture
@@ -67,9 +74,81 @@ def test_a_signed_backend_must_be_there(config):
         config.commit()
 
 
-def test_a_body_that_can_be_read_once_only_cannot_be_signed():
-    body = LimitedBody(io.BytesIO(b"hello"), 5, None)
-    with pytest.raises(ValueError, match="cannot be signed"):
-        list(directives._pieces(body))
-    with pytest.raises(ValueError, match="cannot be signed"):
-        list(directives._pieces(iter([b"x"])))
+@pytest.mark.parametrize(
+    "body",
+    [
+        LimitedBody(io.BytesIO(b"hello"), 5, 0),
+        LimitedBody(io.BytesIO(b"hello"), 5, None),
+        StreamedBody(io.BytesIO(b"hello")),
+    ],
+)
+def test_a_body_that_is_signed_is_there_again(body):
+    for _ in range(2):
+        assert list(directives._pieces(body)) == [b"hello"]
+    assert body.read() == b"hello"
+
+
+def test_a_body_that_nobody_keeps_and_is_too_large_cannot_be_signed():
+    class Endless:
+        def read(self, size):
+            return b"x" * size
+
+    with pytest.raises(HTTPRequestEntityTooLarge):
+        list(directives._pieces(StreamedBody(Endless())))
+
+
+def with_backend(*urls, settings=None, **options):
+    """Make an application that forwards to a backend."""
+    with Configurator(settings=settings or {}) as config:
+        config.include("pyramid_restproxy")
+        config.add_backend("b", list(urls), **options)
+        config.add_proxy_route("b", "/b", "b")
+        return config
+
+
+def test_what_nobody_keeps_is_signed_and_sent_where_the_first_is_away():
+    """Its bytes are there for the second destination as well."""
+    with socket.socket() as bound, FakeBackend(Answer(body=b"ok")) as backend:
+        bound.bind(("127.0.0.1", 0))
+        away = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        sign_with = f"k hex:{'5e' * 32} body"
+        config = with_backend(away, backend.url, sign_with=sign_with, balance="first")
+        body = b"y" * 200_000
+        request = Request.blank("/b", {"SERVER_PROTOCOL": "HTTP/1.1"})
+        request.method = "POST"
+        request.environ.update(
+            {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+        )
+        request.environ["wsgi.input"] = Once(body)
+        assert request.get_response(config.make_wsgi_app()).status_int == 200
+        (seen,) = backend.requests
+        assert seen.body == body
+        ring = KeyRing([Key("k", b"\x5e" * 32)])
+        made = sign(BodyProfile(), None, [body], ring, 0.0)
+        assert seen.header(made[0][0]) == made[0][1]
+
+
+class Once(io.BytesIO):
+    """A body that cannot be rewound."""
+
+    def seekable(self):
+        return False
+
+
+def test_the_directive_wins_over_the_setting():
+    with FakeBackend(Answer(body=b"ok")) as backend:
+        config = with_backend(
+            backend.url,
+            settings={"restproxy.backend.b.sign_with": f"k hex:{'5e' * 32} body"},
+        )
+        config.sign_requests_to("b", "k", b"s" * 32, BodyProfile("X-Other"))
+        Request.blank("/b").get_response(config.make_wsgi_app())
+        (seen,) = backend.requests
+        assert seen.header("X-Other") and not seen.header("X-MY-APP-HMAC")
+
+
+def test_a_key_of_the_settings_and_of_a_directive_by_the_same_id(config):
+    config.registry.settings = {"restproxy.signing_keys": f"k hex:{'5e' * 32}"}
+    config.add_signing_key("k", b"s" * 32)
+    with pytest.raises(ConfigurationExecutionError, match="two keys"):
+        config.commit()

@@ -16,6 +16,7 @@ from pyramid_restproxy.trust.exposed import (
     expose_service,
     exposed_view,
     needs_csrf,
+    require_signature,
     view_option,
 )
 
@@ -68,6 +69,45 @@ def test_methods_of_view_classes():
     assert view_option(info_of(Views, attr="show"), "user_token") == "required"
     assert view_option(info_of(Views, attr="other"), "user_token") is None
     assert view_option(info_of(Views, attr="none"), "user_token") is None
+
+
+def test_require_signature_notes_the_profile():
+    def view(request): ...
+
+    assert require_signature()(view) is view
+    assert view_option(info_of(view), "signed") is True
+    assert view_option(info_of(require_signature("body")(view)), "signed") == "body"
+    assert view_option(info_of(view, signed=False), "signed") is False
+
+
+def test_decorators_do_not_undo_each_other():
+    for order in (1, -1):
+
+        def view(request): ...
+
+        for decorate in (expose_service("GET"), require_signature())[::order]:
+            decorate(view)
+        assert view_option(info_of(view), "api_key") is True
+        assert view_option(info_of(view), "signed") is True
+
+
+def test_what_is_said_of_a_class_counts_for_its_methods():
+    @require_signature()
+    class Views:
+        @require_signature("body")
+        def hook(self): ...
+
+        def other(self): ...
+
+    assert view_option(info_of(Views, attr="hook"), "signed") == "body"
+    assert view_option(info_of(Views, attr="other"), "signed") is True
+    assert view_option(info_of(Views), "signed") is True
+
+
+@pytest.mark.parametrize("profile", [None, False, "", 7, print])
+def test_what_is_no_profile(profile):
+    with pytest.raises(ConfigurationError, match="require_signature"):
+        require_signature(profile)
 
 
 @pytest.mark.parametrize("methods", [[], "", "GET POST", [1], None])

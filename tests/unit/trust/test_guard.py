@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 
 import pytest
@@ -145,10 +146,72 @@ def test_options_may_ask_for_the_server_as_a_whole():
     assert refused(REQUEST_METHOD="OPTIONS", PATH_INFO="*") is None
 
 
-def test_the_query_is_raw_and_has_no_control_characters():
-    assert refused(QUERY_STRING="a=%0d%0a%ff") is None
-    assert refused(QUERY_STRING="a=\u00ff") is None
-    assert refused(QUERY_STRING="a=\n") == (400, "control")
+@pytest.mark.parametrize("name", ["QUERY_STRING", "REQUEST_URI", "RAW_URI"])
+@pytest.mark.parametrize(
+    ("character", "expected"),
+    [
+        ("%0d%0a%ff%20%23", None),
+        ("\u00ff", None),
+        ("\u0085", None),  # a byte of UTF-8, as servers have it
+        ("\u00a0", None),
+        ("\n", (400, "character")),
+        ("\0", (400, "character")),
+        ("\x7f", (400, "character")),
+        (" ", (400, "character")),
+    ],
+)
+def test_what_is_raw_has_no_controls_and_no_spaces(name, character, expected):
+    for text in (f"/a?b={character}c", f"/a?b={character}"):
+        assert refused(**{name: text}) == expected
+
+
+def test_a_fragment_that_the_server_left_in_the_query_would_be_sent_on():
+    assert refused(QUERY_STRING="a=b#c") == (400, "character")
+    assert refused(QUERY_STRING="a=b", REQUEST_URI="/a?a=b#c") is None
+
+
+@pytest.mark.parametrize("name", ["REQUEST_URI", "RAW_URI"])
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/", None),
+        ("//a/b", None),
+        ("/a?b", None),
+        ("/a:b", None),
+        ("http://b/x", None),
+        ("HTTP://b", None),
+        ("http://b?x", None),
+        (None, None),
+        ("", None),
+        ("*", (400, "target")),
+        ("**", (400, "target")),
+        ("?q", (400, "target")),
+        ("x/y", (400, "target")),
+        ("b:80", (400, "target")),
+        ("http:", (400, "target")),
+        ("http:/x", (400, "target")),
+        ("http:///x", (400, "target")),
+        ("http://?x", (400, "target")),
+        ("ftp://evil/x", (400, "target")),
+        ("ws://evil/x", (400, "target")),
+        ("http\u017f://evil/x", (400, "target")),
+        ("\\\\evil/x", (400, "target")),
+        ("#f", (400, "target")),
+        ("http://#f", (400, "target")),
+    ],
+)
+def test_targets_that_are_no_url_of_http(name, target, expected):
+    assert refused(**{name: target}) == expected
+    if target == "http:///x":
+        old = {name: target, "SERVER_PROTOCOL": "HTTP/1.0"}
+        assert refused(**old, HTTP_HOST=None) == expected
+
+
+@pytest.mark.parametrize("name", ["REQUEST_URI", "RAW_URI"])
+def test_the_raw_target_may_be_the_server_as_a_whole(name):
+    asked = {name: "*", "PATH_INFO": "*"}
+    assert refused(REQUEST_METHOD="OPTIONS", **asked) is None
+    assert refused(**asked) == (400, "target")
 
 
 # -- framing ---------------------------------------------------------------------
@@ -188,6 +251,23 @@ def test_http_1_0_has_no_transfer_coding(protocol):
 )
 def test_other_codings_are_refused(coding):
     assert refused(HTTP_TRANSFER_ENCODING=coding) == (400, "coding")
+
+
+BLANKS = ["\x0b", "\x0c", "\x1c", "\x1f", "\x85", "\xa0", "\u2003", "\n"]
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+def test_only_spaces_and_tabs_are_blanks(blank):
+    for value in (f"{blank}chunked", f"chunked{blank}"):
+        assert refused(HTTP_TRANSFER_ENCODING=value) == (400, "coding")
+    for value in (f"{blank}100-continue", f"100-continue{blank}"):
+        assert refused(HTTP_EXPECT=value) == (417, "expectation")
+    assert refused(HTTP_TRANSFER_ENCODING="\t chunked \t") is None
+    assert refused(HTTP_EXPECT=" \t100-continue\t ") is None
+
+
+def test_letters_are_those_of_ascii():
+    assert refused(HTTP_TRANSFER_ENCODING="chun\u212aed") == (400, "coding")
 
 
 @pytest.mark.parametrize(
@@ -233,7 +313,18 @@ def test_what_is_no_field_does_not_count():
 
 @pytest.mark.parametrize(
     "host",
-    ["a", "a:", "a:80", "A.example-1.com:65535", "a_b", "[::1]", "[::1]:80", "1.2.3.4"],
+    [
+        "a",
+        "a:",
+        "a:80",
+        "A.example-1.com:65535",
+        "a_b",
+        "[::1]",
+        "[::1]:80",
+        "[2001:DB8::1]",
+        "[::ffff:1.2.3.4]",
+        "1.2.3.4",
+    ],
 )
 def test_hosts(host):
     assert refused(HTTP_HOST=host) is None
@@ -262,6 +353,13 @@ def test_hosts(host):
         "[::1",
         "::1",
         "[g]",
+        "[]",
+        "[:]",
+        "[....]",
+        "[1.2.3.4]",
+        "[:::1]",
+        "[1]",
+        "[::1%251]",
         "a:80:80",
         "\u00e4",
         "a" * 300,
@@ -322,8 +420,8 @@ def test_an_allow_list_of_what_is_no_host_is_a_mistake(word):
         ("HTTPS://b", "b"),
         ("http://b?x", "b"),
         ("http://u@b/x", "u@b"),  # which is refused then
-        ("http:///x", ""),
-        ("ftp://b/x", "a"),  # whose path is refused, where the server gives it
+        ("http:///x", "a"),  # which is refused, as is the next
+        ("ftp://b/x", "a"),
         ("*", "a"),
     ],
 )
@@ -331,6 +429,28 @@ def test_the_host_of_the_target_counts(name, target, host):
     found = environ(HTTP_HOST="a", **{name: target})
     use_target_host(found)
     assert found["HTTP_HOST"] == host
+
+
+@pytest.mark.parametrize("host", ["a, b", "a/../b", "u@b", "[:]", "", None])
+def test_the_host_of_the_target_makes_no_bad_host_good(host):
+    found = environ(REQUEST_URI="http://a/x", HTTP_HOST=host)
+    use_target_host(found)
+    assert found.get("HTTP_HOST") == host
+    assert refusal_of(found, ALLOWED).status == 400
+
+
+def test_the_host_of_the_target_takes_the_place_of_one_that_is_not_served():
+    found = environ(REQUEST_URI="http://example.com/x", HTTP_HOST="evil.example")
+    use_target_host(found)
+    assert refusal_of(found, ALLOWED) is None
+
+
+def test_http_1_0_needs_no_host_besides_that_of_the_target():
+    old = {"SERVER_PROTOCOL": "HTTP/1.0", "HTTP_HOST": None}
+    found = environ(REQUEST_URI="http://example.com/x", **old)
+    use_target_host(found)
+    assert found["HTTP_HOST"] == "example.com"
+    assert refusal_of(found, ALLOWED) is None
 
 
 # -- https -------------------------------------------------------------------------
@@ -350,6 +470,8 @@ PROXY = TrustedProxies(["10.0.0.0/8"])
         ("http", "10.0.0.1", "https, http", False),
         ("https", "10.0.0.1", "http", False),
         ("https", "10.0.0.1", "", True),
+        ("http", "10.0.0.1", "\x0bhttps", False),
+        ("http", "10.0.0.1", "https\xa0, https", False),
         ("http", None, "https", False),
     ],
 )
@@ -361,6 +483,21 @@ def test_who_says_that_it_is_https(scheme, peer, said, expected):
     wanted = None if expected else Refusal(403, "https", "").status
     policy = Policy(require_https=True, trusted=PROXY)
     assert (refusal_of(found, policy) or Refusal(None, "", "")).status == wanted
+
+
+@pytest.mark.parametrize("target", ["https://a/x", "HTTPS://a"])
+@pytest.mark.parametrize("required", [True, False])
+def test_a_target_of_https_that_came_over_http_is_misdirected(target, required):
+    policy = Policy(require_https=required, trusted=PROXY)
+    assert refused(policy, REQUEST_URI=target) == (421, "scheme")
+    assert refused(policy, REQUEST_URI=target, wsgi_url_scheme="https") is None
+    said = {"REQUEST_URI": target, "HTTP_X_FORWARDED_PROTO": "https"}
+    assert refused(policy, **said) is None
+    assert refused(policy, **said, REMOTE_ADDR="192.0.2.1") == (421, "scheme")
+
+
+def test_a_target_of_http_that_came_over_https_is_served():
+    assert refused(RAW_URI="http://a/x", wsgi_url_scheme="https") is None
 
 
 # -- the tween ---------------------------------------------------------------------
@@ -380,6 +517,58 @@ def application(view=None, **settings):
 
 def test_a_request_in_order_passes():
     assert webtest.TestApp(application()).get("/own").text == "own"
+
+
+class Chunks(io.BytesIO):
+    """A chunked body as gunicorn gives it, malformed after its first bytes."""
+
+    def seekable(self):
+        return False
+
+    def read(self, size=-1):
+        piece = super().read(size)
+        if size < 0 or not piece:
+            raise RuntimeError("InvalidChunkSize")
+        return piece
+
+
+def chunked(stream, content_type):
+    """Make a request with a chunked body."""
+    asked = Request.blank("/read", {"SERVER_PROTOCOL": "HTTP/1.1"}, method="POST")
+    asked.environ.pop("CONTENT_LENGTH", None)
+    asked.environ["wsgi.input_terminated"] = True
+    asked.environ["HTTP_TRANSFER_ENCODING"] = "chunked"
+    asked.environ["wsgi.input"], asked.content_type = stream, content_type
+    return asked
+
+
+FORM = "application/x-www-form-urlencoded"
+READERS = {
+    "body": ("text/plain", b"hello", lambda request: request.body),
+    "file": ("text/plain", b"hello", lambda request: request.body_file.read()),
+    "form": (FORM, b"a=hello", lambda request: request.POST["a"].encode()),
+    "json": (
+        "application/json",
+        b'"hello"',
+        lambda request: request.json_body.encode(),
+    ),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_chunks_that_are_none_are_400_whoever_reads_them(reader):
+    content_type, content, read = READERS[reader]
+    with Configurator() as config:
+        config.include("pyramid_restproxy.problems")
+        config.include("pyramid_restproxy.trust.guard")
+        config.add_route("read", "/read")
+        config.add_view(lambda request: Response(read(request)), route_name="read")
+        app = config.make_wsgi_app()
+    good = chunked(io.BytesIO(content), content_type)
+    assert good.get_response(app).body == b"hello"
+    broken = chunked(Chunks(content), content_type).get_response(app)
+    assert (broken.status_int, broken.content_type) == (400, "application/problem+json")
+    assert "InvalidChunkSize" not in broken.text
 
 
 @pytest.mark.parametrize(
@@ -433,6 +622,9 @@ def test_health_views_are_asked_by_address_and_over_http():
     assert at_a.get_response(app).status_int == 403
     malformed = Request.blank("/health/live", headers={"Expect": "magic"})
     assert malformed.get_response(app).status_int == 417
+    target = {"REQUEST_URI": "https://a/health/live"}
+    misdirected = Request.blank("/health/live", target)
+    assert misdirected.get_response(app).status_int == 421
 
 
 def test_refusals_are_counted_and_named():

@@ -51,6 +51,9 @@ def test_the_older_form():
 def test_what_is_stored_comes_back():
     assert identity_of(json.loads(json.dumps(ANN.stored()))) == ANN
     assert identity_of(Identity("ann").stored()) == Identity("ann")
+    ended = Identity("ann", expires=0.0)
+    assert identity_of(ended.stored()) == ended
+    assert Identity("ann").stored() == {"user": "ann"}
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,24 @@ def test_a_critical_header():
     assert make()(REQUEST, ".".join([crit, *found[1:]])) is None
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"crit": []},
+        {"crit": ["alg"]},
+        {"crit": None},
+        {"b64": True},
+        {"b64": True, "crit": ["b64"]},
+    ],
+)
+def test_extensions_though_signed(header):
+    """RFC 7515 section 4.1.11: crit is not empty, and names what is known."""
+    payload = token().split(".")[1]
+    signed = f"{part({'alg': 'HS256', 'kid': 'oct', **header})}.{payload}"
+    mac = hmac.digest(SECRET.raw_value, signed.encode(), "sha256")
+    assert make(SECRET, algorithms="HS256")(REQUEST, f"{signed}.{part(mac)}") is None
+
+
 def test_a_changed_token():
     head, _, signature = token().split(".")
     changed = f"{head}.{part(CLAIMS | {'sub': 'bob'})}.{signature}"

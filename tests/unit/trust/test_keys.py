@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 from pyramid.exceptions import ConfigurationError
 
@@ -42,6 +45,24 @@ def test_all_valid_keys_verify_and_the_newest_signs():
 def test_without_a_valid_key_nothing_is_signed():
     with pytest.raises(LookupError):
         KeyRing([Key("a", b"s", 1.0)]).newest(2)
+
+
+def test_an_hmac_begins_anew_each_time():
+    key = Key("k", b"Jefe")
+    key.begin_hmac().update(b"something else")
+    begun = key.begin_hmac()
+    begun.update(b"what do ya want for nothing?")
+    assert begun.hexdigest().startswith("5bdcc146bf60754e6a042426089575c7")  # RFC 4231
+    assert len(KeyRing([key])) == 1
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda k: pickle.loads(pickle.dumps(k))]
+)
+def test_a_key_can_be_copied(copied):
+    key = copied(Key("k", b"s", 5.0))
+    assert (key.id, key.secret, key.not_after) == ("k", b"s", 5.0)
+    assert key.begin_hmac().digest() == Key("l", b"s").begin_hmac().digest()
 
 
 def test_two_keys_cannot_have_one_id():

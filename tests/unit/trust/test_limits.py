@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 import webtest
@@ -16,7 +16,10 @@ from pyramid.response import Response
 
 from pyramid_restproxy.exceptions import MissingExtra
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies
+from pyramid_restproxy.operation.metrics import IFailing
 from pyramid_restproxy.trust import limits
+from pyramid_restproxy.trust.refusals import StoreUnavailable
+from pyramid_restproxy.trust.store import store_of
 from tests.redis import redis_server
 
 
@@ -73,6 +76,8 @@ def test_the_nearest_of_several_limits_is_told():
         ({"REMOTE_ADDR": "2001:db8::1"}, {"REMOTE_ADDR": "2001:db8::2"}, True),
         ({"REMOTE_ADDR": "2001:db8::1"}, {"REMOTE_ADDR": "2001:db8:1::1"}, False),
         ({"REMOTE_ADDR": "::ffff:1.2.3.4"}, {"REMOTE_ADDR": "::ffff:1.2.3.5"}, False),
+        ({"REMOTE_ADDR": "::ffff:7.7.7.7"}, {"REMOTE_ADDR": "7.7.7.7"}, True),
+        ({"REMOTE_ADDR": "::FFFF:707:707"}, {"REMOTE_ADDR": "7.7.7.7"}, True),
         ({"REMOTE_ADDR": "unix:"}, {"REMOTE_ADDR": "unix:"}, True),
     ],
 )
@@ -163,12 +168,75 @@ def test_options_that_are_wrong(options, says):
 
 
 def test_a_flood_of_clients_does_not_fill_the_memory(monkeypatch):
-    monkeypatch.setattr(limits, "BUCKETS", 8)
-    limiter = limits.RateLimiter()
-    items = parse_many("1000000/minute")
+    monkeypatch.setattr(limits, "CLIENTS", 8)
+    monkeypatch.setattr(limits, "SHARED", 2)
+    clock = Clock()
+    limiter, items = limits.RateLimiter("", clock), parse_many("100/minute")
     for number in range(500):
+        allowed = limiter.take(items, str(number)).allowed
+    assert not allowed  # those for whom there is no room share what there is
+    assert limiter.take(items, "0").left == 98  # who came before does not
+    (windows,) = limiter._own._of_limit.values()
+    assert len(windows) == 10
+    clock.now += 60
+    assert limiter.take(items, "0").left == limiter.take(items, "499").left == 99
+
+
+def test_the_clock_on_the_wall_does_not_count(monkeypatch):
+    """STORE-04: it went back an hour, and a used-up limit refused for that hour."""
+    clock, items = Clock(), parse_many("2/second")
+    limiter = limits.RateLimiter("", clock)
+    assert [limiter.take(items, "one").allowed for _ in range(3)] == [True, True, False]
+    monkeypatch.setattr(limits.time, "time", lambda: 1.0)
+    assert limiter.take(items, "one").reset == 1
+    clock.now += 1
+    assert limiter.take(items, "one").allowed
+
+
+def test_a_window_begins_with_its_first_request():
+    clock, items = Clock(), parse_many("2/minute")
+    limiter = limits.RateLimiter("", clock)
+    assert limiter.take(items, "one") == limits.Allowance(True, 2, 60, 1, 60)
+    clock.now += 45.5
+    assert limiter.take(items, "one") == limits.Allowance(True, 2, 60, 0, 15)
+    assert limiter.take(items, "one") == limits.Allowance(False, 2, 60, 0, 15)
+    assert limiter.take(items, "two").reset == 60
+    clock.now += 14.5
+    assert limiter.take(items, "one").left == 1
+
+
+def test_what_is_over_is_dropped_and_nothing_is_searched():
+    clock, items = Clock(), parse_many("9/minute")
+    limiter = limits.RateLimiter("", clock)
+    for number in range(100):
         limiter.take(items, str(number))
-    assert len(limiter._own.storage.storage) <= 8
+    (windows,) = limiter._own._of_limit.values()
+    clock.now += 60
+    limiter.take(items, "99")  # over as well, and not among the first
+    assert len(windows) == 98
+    for _ in range(60):
+        limiter.take(items, "one")
+    assert len(windows) == 2
+
+
+def test_many_threads_count_exactly():
+    limiter, items = limits.RateLimiter(), parse_many("500/hour")
+
+    def take(_):
+        return sum(limiter.take(items, "one").allowed for _ in range(100))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(take, range(8))) == 500
+
+
+def test_failures_are_among_the_metrics():
+    client = app({"restproxy.store": "redis://127.0.0.1:1/0"}, rate_limit="9/minute")
+    registry = client.app.registry
+    client.get("/r")
+    assert registry.getUtility(IFailing, "limits").failures == 1
+    with pytest.raises(StoreUnavailable):
+        store_of(registry).get("k")
+    assert registry.getUtility(IFailing, "trust").failures == 1
 
 
 def test_client_addresses():

@@ -26,6 +26,7 @@ from pyramid_restproxy.trust.login import (
     local_path,
     login,
     logout,
+    logout_everywhere,
     policy_of,
 )
 from pyramid_restproxy.trust.memory_store import MemoryStore
@@ -237,6 +238,62 @@ def test_a_login_that_is_over_already():
         assert who(client) == "None"
 
 
+# -- everywhere ----------------------------------------------------------------------
+
+
+def everywhere_view(request):
+    logout_everywhere(request, request.params["user"])
+    if "again" in request.params:
+        login(request, username=request.params["again"], password=PASSWORD)
+    return Response(str(request.authenticated_userid))
+
+
+def with_everywhere(config):
+    config.add_route("everywhere", "/everywhere")
+    config.add_view(everywhere_view, route_name="everywhere")
+
+
+@pytest.fixture
+def browsers(backend):
+    """Two browsers of ann's and one of bob's, at two processes with one store."""
+    store = MemoryStore()
+    found = [app(backend.url, with_everywhere, store=store) for _ in range(3)]
+    for client, user in zip(found, ("ann", "ann", "bob"), strict=True):
+        log_in(client, user)
+    return found
+
+
+def test_all_logins_of_who_asks(browsers):
+    one, two, bob = browsers
+    answer = one.get("/everywhere?user=ann")
+    assert answer.text == "None"
+    name, session_id, attributes = cookie_of(answer)
+    assert (name, session_id) == ("restproxy_login", "")
+    assert [who(each) for each in browsers] == ["None", "None", "bob"]
+    log_in(two)
+    assert who(two) == "ann"
+
+
+def test_all_logins_of_somebody_else(browsers):
+    one, two, bob = browsers
+    answer = bob.get("/everywhere?user=ann")
+    assert answer.text == "bob" and "Set-Cookie" not in answer.headers
+    assert [who(each) for each in browsers] == ["None", "None", "bob"]
+
+
+def test_all_others_of_who_logs_in_again_at_once(browsers):
+    one, two, bob = browsers
+    old = session_id_of(one)
+    assert one.get("/everywhere?user=ann&again=ann").text == "ann"
+    assert [who(each) for each in browsers] == ["ann", "None", "bob"]
+    assert with_cookie(one, old).text == "None"
+
+
+def test_all_logins_where_the_store_is_away(backend):
+    client = app(backend.url, with_everywhere, store=Away())
+    client.get("/everywhere?user=ann", status=503)
+
+
 # -- the cookie ----------------------------------------------------------------------
 
 
@@ -419,9 +476,51 @@ def test_a_backend_that_says_too_often(fields, told):
     assert refused.headers["Retry-After"] == told
 
 
-def test_what_is_no_limit():
-    with pytest.raises(ConfigurationError, match="attempts"):
-        BackendLoginPolicy("users", attempts="often")
+@pytest.mark.parametrize("name", ["attempts", "address_attempts"])
+def test_what_is_no_limit(name):
+    with pytest.raises(ConfigurationError, match=f": {name}="):
+        BackendLoginPolicy("users", **{name: "often"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("max ", " max", "\tmax\n", "MAX", "m\xa0ax"),
+        *("max\u200b", "\ufeffmax", "m\xadax", "\u202emax"),
+        *("\uff4d\uff41\uff58", "\U0001d426\U0001d41a\U0001d431", "\u24dc\u24d0\u24e7"),
+    ],
+)
+def test_other_ways_to_write_a_name_are_no_more_attempts(backend, name):
+    """AUTH-09: each of them was counted alone, and a backend may take them for one."""
+    client = app(backend.url, attempts="1/minute")
+    log_in(client, "max", "a")
+    log_in(client, name, "a", status=429)
+    log_in(client, "maxi", "a")
+
+
+def test_an_address_does_not_try_one_account_after_the_other(backend):
+    """AUTH-09: a password that many have, at each account once."""
+    client = app(backend.url, address_attempts="3/minute")
+    for name in ("a", "b", "c"):
+        log_in(client, name, "a")
+    refused = log_in(client, "d", "a", status=429)
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    there = {"REMOTE_ADDR": "192.0.2.1"}
+    log_in(client, "d", "a", extra_environ=there)
+    assert len(backend.requests) == 4
+
+
+def test_an_address_that_is_refused_locks_no_account(backend):
+    client = app(backend.url, attempts="2/minute", address_attempts="1/minute")
+    log_in(client, "eve", "a")
+    for _ in range(3):
+        log_in(client, "ann", "a", status=429)
+    assert log_in(client, extra_environ={"REMOTE_ADDR": "192.0.2.1"}).text == "ann"
+
+
+def test_addresses_may_try_as_often_as_they_like(backend):
+    client = app(backend.url, attempts="", address_attempts="")
+    assert {log_in(client, password="a").text for _ in range(305)} == {"no"}
 
 
 # -- permissions ---------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pyramid.config import Configurator
 from pyramid.request import Request
 
 from pyramid_restproxy.trust.login_cookie import LoginCookie
@@ -10,8 +11,18 @@ from pyramid_restproxy.trust.login_cookie import LoginCookie
 HTTP, HTTPS = "http://a.example/", "https://a.example/"
 
 
-def sent(url, cookie):
-    return Request.blank(url, headers={"Cookie": cookie})
+@pytest.fixture(scope="module")
+def sent():
+    settings = {"restproxy.trusted_proxies": "10.0.0.0/8"}
+    with Configurator(settings=settings) as config:
+        config.include("pyramid_restproxy")
+
+    def sent(url, cookie="", **environ):
+        request = Request.blank(url, headers={"Cookie": cookie}, environ=environ)
+        request.registry = config.registry
+        return request
+
+    return sent
 
 
 @pytest.mark.parametrize(
@@ -23,24 +34,48 @@ def sent(url, cookie):
         (HTTPS, False, "plain"),
     ],
 )
-def test_which_cookie_counts(url, secure, value):
+def test_which_cookie_counts(sent, url, secure, value):
     request = sent(url, "sid=plain; __Host-sid=host")
     assert LoginCookie("sid", secure).read(request) == value
 
 
-def test_no_cookie():
-    assert LoginCookie("sid").read(Request.blank(HTTP)) == ""
+def test_no_cookie(sent):
+    assert LoginCookie("sid").read(sent(HTTP)) == ""
 
 
-def test_how_it_is_set():
-    assert LoginCookie("sid").set(Request.blank(HTTP), "x") == (
+def test_how_it_is_set(sent):
+    assert LoginCookie("sid").set(sent(HTTP), "x") == (
         "Set-Cookie",
         "sid=x; Path=/; HttpOnly; SameSite=Lax",
     )
-    _, value = LoginCookie("sid").set(Request.blank(HTTPS), "x")
+    _, value = LoginCookie("sid").set(sent(HTTPS), "x")
     assert value == "__Host-sid=x; Path=/; secure; HttpOnly; SameSite=Lax"
 
 
-def test_how_it_is_taken_back():
-    _, value = LoginCookie("sid").set(Request.blank(HTTP), "", max_age=0)
+def test_how_it_is_taken_back(sent):
+    _, value = LoginCookie("sid").set(sent(HTTP), None)
     assert value.startswith("sid=; Max-Age=0; Path=/; expires=")
+
+
+@pytest.mark.parametrize(
+    "peer, said, is_secure",
+    [
+        ("10.0.0.1", "https", True),
+        ("10.0.0.1", "http", False),
+        ("10.0.0.1", "https, http", False),
+        ("192.0.2.1", "https", False),  # anybody can say so
+    ],
+)
+def test_https_that_ends_at_a_trusted_proxy(sent, peer, said, is_secure):
+    request = sent(HTTP, REMOTE_ADDR=peer, HTTP_X_FORWARDED_PROTO=said)
+    _, value = LoginCookie("sid").set(request, "x")
+    assert value.startswith("__Host-") is is_secure
+    assert ("; secure" in value) is is_secure
+
+
+def test_http_behind_a_proxy_that_was_asked_over_http(sent):
+    said = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_PROTO": "http"}
+    assert (
+        LoginCookie("sid").names[0]
+        in LoginCookie("sid").set(sent(HTTPS, **said), "x")[1]
+    )

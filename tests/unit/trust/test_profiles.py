@@ -143,6 +143,15 @@ def test_a_malformed_signature_is_refused(parts, keys, old, new):
     assert reason_of(RequestProfile(), parts, fields, keys) == "malformed"
 
 
+def test_a_signature_has_one_text_for_the_same_bytes(parts, keys):
+    digest, (name, value) = sign(RequestProfile(), parts, [], keys, NOW)
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    last = value[-3]
+    for other in letters[letters.index(last) + 1 :][:3]:
+        fields = [digest, (name, f"{value[:-3]}{other}=:")]
+        assert reason_of(RequestProfile(), parts, fields, keys) == "malformed"
+
+
 def test_a_request_that_cannot_be_one_line_is_refused(parts, keys):
     fields = sign(RequestProfile(), parts, [], keys, NOW)
     broken = replace(parts, method="PO\nST")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
+import pytest
 from pyramid.config import Configurator
 
+from pyramid_restproxy.exceptions import MissingExtra
+from pyramid_restproxy.trust.key_lines import PROFILES
 from pyramid_restproxy.trust.keys import Key
+from pyramid_restproxy.trust.profiles import BodyProfile, RequestProfile
 from pyramid_restproxy.trust.registry import DEFAULT_PROFILE, make_trust, trust_of
 
 
@@ -17,7 +23,32 @@ def test_it_is_made_once_and_keys_are_added_to_it():
     assert make_trust(config) is trust
     assert isinstance(trust.signing_ring().get("a"), Key)
     assert isinstance(trust.sealing_ring().get("b"), Key)
+    assert trust.signing_ring() is trust.signing_ring()
+    trust.signing_keys.append(Key("c", b"3" * 32))
+    assert [key.id for key in trust.signing_ring().valid(0)] == ["a", "c"]
     assert trust.store_of_keys() is trust.own_keys
-    assert DEFAULT_PROFILE in trust.profiles
+    assert trust.profile(DEFAULT_PROFILE) == RequestProfile()
     trust.key_store = store = object()
     assert trust.store_of_keys() is store
+
+
+def test_the_profiles_that_settings_can_name_are_there():
+    with Configurator() as config:
+        config.include("pyramid_restproxy.trust")
+        config.add_signing_profile("webhook", BodyProfile("X-Own"))
+    trust = trust_of(config.registry)
+    for name in {*PROFILES} - {"webhook"}:
+        assert trust.profile(name).name == name
+        assert trust.profile(name) is trust.profile(name)
+    assert trust.profile("webhook") == BodyProfile("X-Own")  # what is added comes first
+    assert trust.profile("nope") is None
+
+
+def test_only_the_profile_that_is_used_needs_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "http_message_signatures", None)
+    with Configurator() as config:
+        config.include("pyramid_restproxy.trust")
+    trust = trust_of(config.registry)
+    assert trust.profile("body") == BodyProfile()
+    with pytest.raises(MissingExtra, match="rfc9421"):
+        trust.profile("rfc9421")

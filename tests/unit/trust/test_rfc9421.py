@@ -76,6 +76,7 @@ def test_the_signature_of_b_2_5_holds():
     found = verify(profile, SIGNED, [], KeyRing([SHARED]), CREATED)
     assert found.key_id == "test-shared-secret"
     assert found.created == CREATED
+    assert found.covered == {"date", "content-type"}  # the fields among them
 
 
 def test_the_body_of_b_2_5_is_not_signed_so_it_is_refused():

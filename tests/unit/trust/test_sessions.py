@@ -6,9 +6,11 @@ import pytest
 
 from pyramid_restproxy.trust.identity import Identity
 from pyramid_restproxy.trust.memory_store import MemoryStore
+from pyramid_restproxy.trust.redis_store import RedisStore
 from pyramid_restproxy.trust.refusals import StoreUnavailable
 from pyramid_restproxy.trust.sessions import LoginSessions
 from pyramid_restproxy.trust.stored import MAX_VALUE, hashed
+from tests.redis import redis_server
 
 NOW = 1_790_000_000.0
 ANN = Identity("ann", ("read",), {"team": "red"}, token="t0ken")
@@ -199,3 +201,125 @@ def test_what_somebody_else_put_there(sessions, store, found):
 def test_what_cannot_be_stored(sessions, claims):
     with pytest.raises(ValueError):
         sessions.begin(Identity("ann", claims=claims))
+
+
+# -- all of a user ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory, need):
+    need("redis-server")
+    with redis_server(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture(params=["memory", "redis"])
+def shared(request):
+    """A store that several processes could share, of each kind."""
+    if request.param == "memory":
+        return MemoryStore()
+    return RedisStore(request.getfixturevalue("redis_url"), timeout=5.0)
+
+
+def of(store, clock=None):
+    return LoginSessions(store, idle=100.0, lifetime=1000.0, clock=clock or Clock())
+
+
+def test_all_sessions_of_a_user_end_everywhere(shared):
+    here, there = of(shared), of(shared)
+    anns = [each.begin(ANN).id for each in (here, there)]
+    bobs = here.begin(Identity("bob")).id
+    there.end_all("ann")
+    for sessions in (here, there):
+        assert [sessions.find(each) for each in anns] == [None, None]
+        assert sessions.find(bobs)
+    here.end_all("bob")
+    assert there.find(bobs) is None
+
+
+def test_who_begins_afterwards_stays(shared):
+    sessions = of(shared)
+    sessions.end_all("ann")
+    first = sessions.begin(ANN)
+    assert sessions.find(first.id) == first
+    sessions.end_all("ann")
+    second = sessions.begin(ANN)
+    assert sessions.find(first.id) is None
+    assert sessions.find(second.id) == second
+    changed = sessions.update(second, Identity("ann", token="new"))
+    assert sessions.find(second.id) == changed
+
+
+@pytest.mark.parametrize("jump", [-3600, 3600])
+def test_clocks_that_differ_let_nobody_pass(shared, jump):
+    clock = Clock()
+    session = of(shared, Clock(NOW + jump)).begin(ANN)
+    of(shared, clock).end_all("ann")
+    assert of(shared, Clock(NOW + jump)).find(session.id) is None
+
+
+def test_who_is_in_the_middle_of_beginning_ends_as_well(store, sessions):
+    original = store.get
+
+    def get(key):
+        found = original(key)
+        store.get = original
+        sessions.end_all("ann")
+        return found
+
+    store.get = get
+    assert sessions.find(sessions.begin(ANN).id) is None
+
+
+def test_use_does_not_take_a_session_over_the_end(store, sessions, clock):
+    session = sessions.begin(ANN)
+    sessions.end_all("ann")
+    assert sessions.update(session, Identity("ann", token="new"))
+    assert sessions.find(session.id) is None
+
+
+def test_the_end_of_all_outlives_them(sessions, store, clock):
+    session = sessions.begin(ANN)
+    sessions.end_all("ann")
+    clock.now += 999
+    begun = sessions.begin(ANN)
+    store.set(hashed("login", session.id), session.stored(), 5000)  # kept too long
+    clock.now += 50
+    assert sessions.find(session.id) is None
+    assert sessions.find(begun.id)
+
+
+def test_without_the_mark_who_began_after_it_stays(sessions, store, clock):
+    sessions.end_all("ann")
+    clock.now += 1999
+    session = sessions.begin(ANN)
+    clock.now += 2
+    assert sessions.find(session.id)
+    clock.now += 200
+    assert sessions.find(session.id) is None
+    assert len(store) == 0  # one entry for each user, and it goes
+
+
+def test_a_full_memory_drops_old_sessions_before_the_mark(clock):
+    sessions = of(MemoryStore(max_entries=20, clock=clock), clock)
+    old = [sessions.begin(ANN).id for _ in range(5)]
+    sessions.end_all("ann")
+    for _ in range(30):
+        sessions.begin(Identity("bob"))
+        assert [sessions.find(each) for each in old] == [None] * 5
+
+
+def test_where_it_cannot_be_said_nobody_passes(sessions, store):
+    session = sessions.begin(ANN)
+    original = store.get
+
+    def get(key):
+        if "mark" in key:
+            raise StoreUnavailable()
+        return original(key)
+
+    store.get = get
+    with pytest.raises(StoreUnavailable):
+        sessions.find(session.id)
+    with pytest.raises(StoreUnavailable):
+        sessions.begin(ANN)

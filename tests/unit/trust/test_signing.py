@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyramid_restproxy.trust.canonical import RequestParts
+from pyramid_restproxy.trust.digests import content_digest
 from pyramid_restproxy.trust.keys import Key, KeyRing
 from pyramid_restproxy.trust.profiles import (
     BodyProfile,
@@ -210,6 +211,8 @@ def test_nothing_is_signed_without_a_valid_key(parts):
     [
         (None, [b"", b"x"], "digest"),
         ("sha-256", [], "malformed"),
+        (content_digest([b"a"]), [b"b"], "digest"),
+        (content_digest([b"a"], "sha-512"), [b"b"], "digest"),
         ("md5=:AAAA:", [], "digest"),
     ],
 )
@@ -217,6 +220,12 @@ def test_a_body_that_does_not_fit_its_digest(value, body, reason):
     with pytest.raises(Unauthenticated) as caught:
         check_body(value, body)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("algorithm", ["sha-256", "sha-512"])
+def test_a_body_that_fits_its_digest(algorithm):
+    check_body(content_digest([b"ab"], algorithm), [b"a", b"b"])
+    check_body(f"md5=:AAAA:, {content_digest([b'ab'], algorithm)}", [b"a", b"b"])
 
 
 def test_no_body_needs_no_digest():

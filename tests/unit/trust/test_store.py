@@ -12,6 +12,7 @@ import pytest
 from pyramid.config import Configurator
 
 from pyramid_restproxy.exceptions import MissingExtra
+from pyramid_restproxy.operation.metrics import IFailing
 from pyramid_restproxy.trust.memory_store import MemoryStore
 from pyramid_restproxy.trust.redis_store import RedisStore
 from pyramid_restproxy.trust.refusals import StoreUnavailable
@@ -205,6 +206,14 @@ def test_the_store_of_an_application(redis_url):
     assert isinstance(found, RedisStore)
     assert store_of(config.registry) is found
     assert config.registry.getUtility(IStore) is found
+    assert config.registry.getUtility(IFailing, "trust") is found
+
+
+def test_a_store_in_memory_does_not_fail():
+    with Configurator() as config:
+        config.include("pyramid_restproxy.settings")
+    assert isinstance(store_of(config.registry), MemoryStore)
+    assert config.registry.queryUtility(IFailing, "trust") is None
 
 
 def test_one_store_though_many_ask_first():

@@ -10,6 +10,7 @@ from pyramid.httpexceptions import HTTPNotFound
 from pyramid.response import Response
 from pyramid.viewderivers import INGRESS
 
+from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.testing import Answer, FakeBackend
 from pyramid_restproxy.trust.admission import api_key_view
 from pyramid_restproxy.trust.api_keys import new_key
@@ -206,6 +207,18 @@ def test_a_dotted_name_and_another_field():
 def test_what_is_no_validator_or_field(wrong, options):
     with pytest.raises(ConfigurationError, match="set_token_validator"):
         set_token_validator(Configurator(), wrong, **options)
+
+
+def test_a_field_with_an_underscore_goes_to_no_backend():
+    """WSGI cannot tell it from the one with a dash, which is taken out."""
+    client = app(
+        prepare=lambda config: set_token_validator(config, validator, field="my_token"),
+        user_token="optional",
+    )
+    answer = client.get("/r", headers={"My-Token": "ann"})
+    assert (answer.text, answer.headers["Vary"]) == ("ann", "my-token")
+    gateway = client.app.registry.getUtility(IGateway)
+    assert "my-token" in gateway.without
 
 
 def test_where_answers_are_kept():

@@ -92,12 +92,29 @@ def test_processes_share_it(store, clock):
 
 def test_a_refusal_is_kept_for_a_short_time(store, clock):
     asked = Asked(None)
-    validator = CachedValidator(asked, store, refused_ttl=5, clock=clock)
+    validator = CachedValidator(
+        asked, store, refused_ttl=5, refusals=MemoryStore(clock=clock), clock=clock
+    )
     assert validator(REQUEST, "t") is validator(REQUEST, "t") is None
     assert asked.tokens == ["t"]
     asked.answer = ANN
     clock.now += 5
     assert validator(REQUEST, "t") == ANN
+
+
+def test_refusals_have_a_room_of_their_own(store):
+    """Strangers pushed all logins out of the store with them."""
+    validator = CachedValidator(Asked(None), store)
+    assert [validator(REQUEST, str(number)) for number in range(100)] == [None] * 100
+    assert len(store) == 0
+
+
+@pytest.mark.parametrize("store", [None, Away()])
+def test_refusals_that_are_not_kept(store):
+    asked = Asked(None)
+    validator = CachedValidator(asked, store, refusals=Away())
+    assert validator(REQUEST, "t") is validator(REQUEST, "t") is None
+    assert asked.tokens == ["t", "t"]
 
 
 def test_nothing_is_good_after_its_end(store, clock):
@@ -195,6 +212,34 @@ def test_one_that_is_taken_back_while_it_is_looked_up(store):
     assert cached(REQUEST, "t") is None
 
 
+def test_one_that_is_taken_back_while_its_answer_is_written(clock):
+    """AUTH-05: the answer was written over it, and good until it expired."""
+
+    class Store(MemoryStore):
+        def set(self, key, value, ttl):
+            if value == ANN.stored():
+                cached.revoke("t")
+            super().set(key, value, ttl)
+
+    asked = Asked()
+    cached = CachedValidator(asked, Store(clock=clock), clock=clock)
+    assert [cached(REQUEST, "t") for _ in range(3)] == [None] * 3
+    assert asked.tokens == ["t"]
+
+
+def test_one_that_is_taken_back_while_the_store_goes(store):
+    """What cannot be written then is found by the mark all the same."""
+
+    def validator(request, token):
+        cached.revoke(token)
+        store.delete(hashed("token", token))
+        store.set = Away().set
+        return ANN
+
+    cached = CachedValidator(validator, store)
+    assert cached(REQUEST, "t") is None
+
+
 def test_nobody_is_told_that_it_is_taken_back_where_it_is_not():
     with pytest.raises(StoreUnavailable):
         CachedValidator(Asked(), Away()).revoke("t")
@@ -220,6 +265,46 @@ def test_a_validator_that_fails(store, error, caplog):
     assert type(error).__name__ in caplog.text
     assert __file__ in caplog.text
     assert "s3cret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ann",
+        True,
+        False,
+        b"",
+        {"user": "ann"},
+        Identity(""),
+        Identity(None),
+        Identity(5),
+        Identity(b"ann"),
+        Identity("ann", permissions="read"),
+        Identity("ann", permissions=5),
+        Identity("ann", permissions=(5,)),
+        Identity("ann", expires="2030"),
+        Identity("ann", expires=float("nan")),
+        Identity("ann", claims=5),
+        Identity("ann", claims="s3cret"),
+        Identity("ann", token="x\r\nSet-Cookie: a=b"),
+        Identity("ann", token=5),
+    ],
+)
+def test_what_is_no_identity_lets_nobody_pass(store, said, caplog):
+    validator = CachedValidator(Asked(said), store)
+    for _ in range(2):
+        with pytest.raises(IdentityUnavailable):
+            validator(REQUEST, "s3cret")
+    assert len(store) == 0
+    assert "the token validator failed" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+def test_the_first_answer_is_as_the_kept_ones(store, clock):
+    said = Identity("ann", ["read"], expires="2126-01-01T00:00:00Z")
+    validator = CachedValidator(Asked(said), store, clock=clock)
+    first, second = validator(REQUEST, "t"), validator(REQUEST, "t")
+    assert first == second == Identity("ann", ("read",), expires=4922899200.0)
 
 
 def test_what_ends_the_process_is_not_held_up():
