@@ -22,12 +22,8 @@ from functools import lru_cache
 from importlib.util import find_spec
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from limits import RateLimitItem, parse_many
-from limits.errors import StorageError
-from limits.storage import RedisStorage
-from limits.strategies import FixedWindowRateLimiter
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError
 from pyramid.httpexceptions import HTTPTooManyRequests
@@ -41,6 +37,10 @@ from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.operation.metrics import IFailing
 from pyramid_restproxy.settings import settings_of
 
+if TYPE_CHECKING:  # it takes a while to import, and few applications have limits
+    from limits import RateLimitItem
+    from limits.strategies import FixedWindowRateLimiter
+
 __all__ = [
     "Allowance",
     "IRateLimiter",
@@ -48,6 +48,7 @@ __all__ = [
     "RateLimiter",
     "by_address",
     "limit_fields",
+    "parse_limits",
     "rate_limited_view",
 ]
 
@@ -202,6 +203,8 @@ class RateLimiter:
         self, limits: Sequence[RateLimitItem], who: str
     ) -> list[Allowance] | None:
         """Count in Redis; None where it does not answer."""
+        from limits.errors import StorageError
+
         if self._clock() < self._rest_until:
             return None
         try:
@@ -215,7 +218,7 @@ class RateLimiter:
     def _shared_limiter(self) -> FixedWindowRateLimiter:
         if self._shared is None:
             with self._lock:
-                self._shared = self._shared or FixedWindowRateLimiter(_redis(self._url))
+                self._shared = self._shared or _redis(self._url)
         return self._shared
 
 
@@ -227,13 +230,17 @@ def _take(limiter: FixedWindowRateLimiter, item: RateLimitItem, who: str) -> All
     return Allowance(allowed, item.amount, item.get_expiry(), left, reset)
 
 
-def _redis(url: str) -> RedisStorage:
-    return RedisStorage(
+def _redis(url: str) -> FixedWindowRateLimiter:
+    from limits.storage import RedisStorage
+    from limits.strategies import FixedWindowRateLimiter
+
+    storage = RedisStorage(
         url,
         wrap_exceptions=True,
         socket_timeout=STORE_TIMEOUT,
         socket_connect_timeout=STORE_TIMEOUT,
     )
+    return FixedWindowRateLimiter(storage)
 
 
 # -- the answer ------------------------------------------------------------------
@@ -308,7 +315,10 @@ def rate_limited_view(view: Any, info: Any) -> Any:
     text = info.options.get("rate_limit")
     if text is None:
         return view
-    limits, way = _limits(text), _way(info.options.get("rate_limit_by") or "address")
+    limits, way = (
+        parse_limits(text, "rate_limit"),
+        _way(info.options.get("rate_limit_by") or "address"),
+    )
     scope = info.options.get("rate_limit_scope") or _scope(info)
 
     def limited(context: Any, request: Request) -> Response:
@@ -336,12 +346,19 @@ def _scope(info: Any) -> str:
     return route or getattr(view, "__qualname__", type(view).__qualname__)
 
 
-def _limits(text: Any) -> list[RateLimitItem]:
+def parse_limits(text: Any, option: str) -> list[RateLimitItem]:
+    """Read ``10/minute; 200/day``.
+
+    :param option: where it comes from, for the message.
+    :raises ConfigurationError: where it cannot be read.
+    """
+    from limits import parse_many
+
     try:
         return parse_many(text)
     except (ValueError, TypeError, AttributeError) as error:
         raise ConfigurationError(
-            f"rate_limit={text!r}: expected e.g. '10/minute' or '10/minute; 200/day'"
+            f"{option}={text!r}: expected e.g. '10/minute' or '10/minute; 200/day'"
         ) from error
 
 

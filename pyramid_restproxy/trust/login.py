@@ -18,16 +18,14 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from limits import RateLimitItem, parse_many
 from pyramid.authorization import ACLHelper, Authenticated, Everyone
 from pyramid.csrf import (
     LegacySessionCSRFStoragePolicy,
     SessionCSRFStoragePolicy,
     new_csrf_token,
 )
-from pyramid.exceptions import ConfigurationError
 from pyramid.interfaces import ICSRFStoragePolicy, ISecurityPolicy, ISessionFactory
 from pyramid.location import lineage
 from pyramid.registry import Registry
@@ -42,12 +40,16 @@ from pyramid_restproxy.trust.limits import (
     RateLimited,
     by_address,
     limit_fields,
+    parse_limits,
 )
 from pyramid_restproxy.trust.login_cookie import LoginCookie
 from pyramid_restproxy.trust.sessions import LoginSession, LoginSessions
 from pyramid_restproxy.trust.store import Store, store_of
 from pyramid_restproxy.trust.stored import hashed
 from pyramid_restproxy.trust.validators import IdentityUnavailable, read_answer
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
 
 __all__ = [
     "BackendLoginPolicy",
@@ -319,12 +321,7 @@ def _one_account(name: str) -> str:
 
 
 def _limits(name: str, text: str) -> list[RateLimitItem]:
-    try:
-        return parse_many(text) if text else []
-    except ValueError as error:
-        raise ConfigurationError(
-            f"BackendLoginPolicy: {name}={text!r}: expected e.g. {ATTEMPTS!r}"
-        ) from error
+    return parse_limits(text, f"BackendLoginPolicy: {name}") if text else []
 
 
 def _take(request: Request, limits: list[RateLimitItem], who: str) -> None:

@@ -14,17 +14,16 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pyramid.exceptions import ConfigurationError
 
 from pyramid_restproxy.trust.keys import Key, KeyRing
 from pyramid_restproxy.trust.refusals import InvalidToken, Reason
+
+if TYPE_CHECKING:  # it takes a while to import, and few applications seal
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 __all__ = ["decode_plain", "encode_plain", "seal", "unseal"]
 
@@ -131,6 +130,8 @@ def _parsed(token: str) -> tuple[str, bytes]:
 
 
 def _opened(key: Key, sealed: bytes, bound: bytes) -> bytes:
+    from cryptography.exceptions import InvalidTag
+
     try:
         return _cipher(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], bound)
     except InvalidTag as error:
@@ -157,6 +158,10 @@ def _bound_to(key_id: str, route: str, user: str | None) -> bytes:
 @lru_cache(maxsize=64)
 def _cipher(key: Key) -> AESGCM:
     """Derive the cipher of a key (RFC 5869), so that its secret may sign as well."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     if len(key.secret) < MIN_SECRET:
         raise ConfigurationError(
             f"the key {key.id!r} is too short for sealing: {MIN_SECRET} bytes at least"
