@@ -2,7 +2,7 @@
 
 ``api_key=True`` or the scopes that a key needs; ``signed=True`` or the name of a
 profile; ``allow_from='10.0.0.0/8'``. The rules are in ``api_keys`` and ``signing``;
-here they are put before views, and caches are told (:func:`vary`).
+here they are put before views.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from pyramid.exceptions import ConfigurationError
 from pyramid.request import Request
 from pyramid.response import Response
 
-from pyramid_restproxy.forwarding.fields import canonical_name
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies, client_address
 from pyramid_restproxy.forwarding.model import IGateway
-from pyramid_restproxy.negotiation import add_vary
 from pyramid_restproxy.routing.override import ORIGINAL, SOURCE, from_client
 from pyramid_restproxy.settings import settings_of
 from pyramid_restproxy.trust.api_keys import check
@@ -30,8 +28,9 @@ from pyramid_restproxy.trust.exposed import view_option
 from pyramid_restproxy.trust.refusals import BodyTooLarge, Forbidden
 from pyramid_restproxy.trust.registry import DEFAULT_PROFILE, trust_of
 from pyramid_restproxy.trust.signing import MAX_BODY, Signed, refused, verify
+from pyramid_restproxy.trust.varying import vary
 
-__all__ = ["allowed_from_view", "api_key_view", "signed_view", "spooled", "vary"]
+__all__ = ["allowed_from_view", "api_key_view", "signed_view", "spooled"]
 
 #: A signed body is kept in memory up to this size (bytes) while it is checked.
 IN_MEMORY = 1024 * 1024
@@ -39,21 +38,6 @@ IN_MEMORY = 1024 * 1024
 KEPT = "pyramid_restproxy.kept_body"
 #: How much of it is read at a time, bytes.
 PIECE = 65536
-
-
-def vary(request: Request, field: str) -> None:
-    """Tell caches on what the answer depends; errors too (RFC 9111 section 4.1).
-
-    Without it a cache on the way would give the answer to who may not have it.
-
-    :param field: the field with the credential; ``*`` where other things count as
-        well, such as the time (RFC 9110 section 12.5.5).
-    """
-
-    def add(request: Request, response: Response) -> None:
-        add_vary(response.headerlist, field)
-
-    request.add_response_callback(add)
 
 
 # -- API keys --------------------------------------------------------------------
@@ -70,7 +54,7 @@ def api_key_view(view: Any, info: Any) -> Any:
     if not wanted:
         return view
     scopes, trust = _scopes(wanted), trust_of(info.registry)
-    name, field = canonical_name(trust.key_header), environ_key(trust.key_header)
+    name, field = trust.key_header, environ_key(trust.key_header)
 
     def with_key(context: Any, request: Request) -> Response:
         vary(request, name)

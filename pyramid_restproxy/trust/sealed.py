@@ -16,10 +16,10 @@ from pyramid.exceptions import ConfigurationError
 from pyramid.request import Request
 from pyramid.response import Response
 
-from pyramid_restproxy.trust.admission import vary
 from pyramid_restproxy.trust.refusals import Forbidden, InvalidToken
 from pyramid_restproxy.trust.registry import trust_of
 from pyramid_restproxy.trust.sealing import seal, unseal
+from pyramid_restproxy.trust.varying import vary
 
 __all__ = ["PARAMETER", "open_sealed", "sealed_params", "sealed_path", "sealed_view"]
 

@@ -22,7 +22,6 @@ from pyramid_restproxy.forwarding.fields import canonical_name
 from pyramid_restproxy.forwarding.model import ProxyCall
 from pyramid_restproxy.forwarding.routes import make_gateway
 from pyramid_restproxy.grammar import TOKEN
-from pyramid_restproxy.negotiation import add_vary
 from pyramid_restproxy.settings import settings_of
 from pyramid_restproxy.trust.canonical import environ_key
 from pyramid_restproxy.trust.exposed import view_option
@@ -41,6 +40,7 @@ from pyramid_restproxy.trust.validators import (
     IdentityUnavailable,
     TokenValidator,
 )
+from pyramid_restproxy.trust.varying import vary
 
 __all__ = [
     "IUserTokens",
@@ -188,7 +188,7 @@ def admit(request: Request, way: str) -> Identity | None:
         raise InvalidToken("malformed", "This resource does not take a user token.")
     if way == "refused":
         return None
-    _vary(request, field)
+    vary(request, field)
     if not presented and way == "required":
         raise _missing(request)
     if not presented:
@@ -213,16 +213,6 @@ def _missing(request: Request) -> Refused:
     if settings_of(request.registry).errors == "envelope":
         return InvalidToken("missing", detail)
     return Unauthenticated("missing", detail, CHALLENGE)
-
-
-def _vary(request: Request, field: str) -> None:
-    """Tell caches that the answer is this user's; errors as well."""
-    name = canonical_name(field)
-
-    def add(request: Request, response: Response) -> None:
-        add_vary(response.headerlist, name)
-
-    request.add_response_callback(add)
 
 
 def _hand_out(request: Request, field: str, token: str) -> None:
