@@ -141,17 +141,20 @@ def choose(
         return owner
     if owner is not None and backend.options.affinity_lost == "refuse":
         return owner if owner in left and owner.health.admit() else None
-    if len(closed) < len(left) and (not closed or call.method in IDEMPOTENT):
-        for each in left:  # one of those that rest may have rested enough
-            if not each.health.is_closed and each.health.admit():
-                return each
-    if not closed:
-        return None
+    rested = _rested(left) if not closed or call.method in IDEMPOTENT else None
+    if rested is not None or not closed:
+        return rested
     if owner is not None:  # it is gone: the same other one for all of its clients
         owner = owner_of(call, backend, closed)
-    if owner is not None:
-        return owner
-    return closed[0] if len(closed) == 1 else backend.pick(closed)
+    return owner or (closed[0] if len(closed) == 1 else backend.pick(closed))
+
+
+def _rested(endpoints: Iterable[Endpoint]) -> Endpoint | None:
+    """Return one of those that rest, where it may be tried again."""
+    for each in endpoints:
+        if not each.health.is_closed and each.health.admit():
+            return each
+    return None
 
 
 def _nobody(backend: Backend) -> ForwardingFailed:
