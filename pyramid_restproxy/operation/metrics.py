@@ -128,6 +128,13 @@ class Metrics:
             ["backend", "destination", "outcome"],
             registry=self.registry,
         )
+        self._connect_seconds = prometheus_client.Histogram(
+            "restproxy_connect_seconds",
+            "Making a connection: name, TCP and TLS, whether it was made or not.",
+            ["backend"],
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
         self._attempt_seconds = prometheus_client.Histogram(
             "restproxy_attempt_seconds",
             "From sending to the head of the answer, or the failure.",
@@ -185,6 +192,10 @@ class Metrics:
         """
         self._attempts.labels(backend, destination, outcome).inc()
         self._attempt_seconds.labels(backend).observe(seconds)
+
+    def connected(self, backend: str, seconds: float) -> None:
+        """Count the time that a connection took to make, or not to be made."""
+        self._connect_seconds.labels(backend).observe(seconds)
 
     # -- when it is asked for --------------------------------------------------
 

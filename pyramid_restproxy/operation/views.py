@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from pyramid.config import Configurator
@@ -11,6 +12,7 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 
 from pyramid_restproxy.forwarding.routes import CHECK_ORDER, make_gateway
+from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
 from pyramid_restproxy.operation.drain import Drain, IDrain, drain_on_sigterm
 from pyramid_restproxy.operation.metrics import IMetrics, Metrics
 from pyramid_restproxy.operation.observed import HEALTH_PATHS
@@ -74,6 +76,8 @@ def add_metrics_view(
         config.registry.registerUtility(metrics, IMetrics)
         for backend in gateway.backends.values():
             backend.observers += (metrics.attempted,)
+            if isinstance(backend.adapter, KeepAliveAdapter):
+                backend.adapter.on_connect = partial(metrics.connected, backend.name)
 
     config.action(("restproxy", "metrics"), register, order=CHECK_ORDER)
     _add_view(config, "restproxy.metrics", path, _show_metrics, permission)

@@ -8,7 +8,8 @@ connections. Retrying is for those who know what may be sent twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -80,6 +81,9 @@ class KeepAliveAdapter(BaseAdapter):
     :param idle_timeout: seconds after which an idle connection is not used again.
     :param total_timeout: seconds for a whole exchange, body included; None for no
         limit. A deadline, not a limit on silence.
+
+    :ivar on_connect: told after each connection that was made, or not: how many seconds
+        that took. None for nobody.
     """
 
     def __init__(
@@ -91,6 +95,7 @@ class KeepAliveAdapter(BaseAdapter):
         super().__init__()
         self.pool = Pool(pool_size, idle_timeout)
         self.total_timeout = total_timeout
+        self.on_connect: Callable[[float], None] | None = None
 
     # -- for the forwarder ----------------------------------------------------
 
@@ -120,7 +125,7 @@ class KeepAliveAdapter(BaseAdapter):
         deadline = deadline or Deadline(None, self.total_timeout)
         connection = self.pool.take(origin)
         if connection is None:
-            connection = connect(origin, connect_timeout, deadline)
+            connection = self._connect(origin, connect_timeout, deadline)
         lease = Lease(connection, origin, deadline, self.pool)
         answer = Head(method)
         try:
@@ -133,6 +138,17 @@ class KeepAliveAdapter(BaseAdapter):
             raise
         connection.used += 1
         return answer, Body(answer, lease)
+
+    def _connect(
+        self, origin: Origin, timeout: float | None, deadline: Deadline
+    ) -> Connection:
+        if self.on_connect is None:
+            return connect(origin, timeout, deadline)
+        started = time.perf_counter()
+        try:
+            return connect(origin, timeout, deadline)
+        finally:
+            self.on_connect(time.perf_counter() - started)
 
     def _send(
         self, lease: Lease, head: bytes, body: Any, chunked: bool

@@ -32,6 +32,17 @@ def samples(app):
     return [line for line in answer.text.splitlines() if not line.startswith("#")]
 
 
+def test_connections_are_timed_whether_they_are_made_or_not():
+    with FakeBackend(Answer(body=b"ok")) as backend:
+        app = client(backend.url)
+        for _ in range(2):  # over one connection
+            app.get("/api/x")
+        assert 'restproxy_connect_seconds_count{backend="b"} 1.0' in samples(app)
+    app.app.registry.getUtility(IGateway).backends["b"].adapter.close()
+    app.get("/api/x", status=502)
+    assert 'restproxy_connect_seconds_count{backend="b"} 2.0' in samples(app)
+
+
 def test_what_is_counted():
     with FakeBackend(Answer(body=b"ok"), Answer(500), None) as backend:
         app = client(backend.url)
