@@ -21,6 +21,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 from traceback import walk_tb
+from types import CodeType
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 from xml.sax.saxutils import escape as xml_escape
@@ -44,6 +45,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.traversal import PATH_SAFE
 from pyramid.tweens import EXCVIEW, INGRESS
+from webob.cookies import RequestCookies
 from webob.request import BaseRequest
 
 from pyramid_restproxy.exceptions import MalformedRequest
@@ -64,7 +66,9 @@ TWEEN = "pyramid_restproxy.problems.problems_tween_factory"
 
 Handler = Callable[[Request], Response]
 
+#: Where WebOb reads what it has no error of its own for.
 _FORM_READER = BaseRequest.POST.fget.__code__
+_COOKIE_READER = RequestCookies._cache.fget.__code__
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,8 +340,10 @@ def _as_http_error(
     if isinstance(error, DeprecationWarning) and request.charset != "UTF-8":
         # how WebOb says that it reads forms in UTF-8 only
         return HTTPUnsupportedMediaType("The charset of a form must be UTF-8.")
-    if _from_form_reader(error):
+    if isinstance(error, (ValueError, LookupError)) and _is_from(error, _FORM_READER):
         return MalformedRequest("The form in the body is not well-formed.")
+    if isinstance(error, UnicodeDecodeError) and _is_from(error, _COOKIE_READER):
+        return MalformedRequest("The cookies of the request are not UTF-8.")
     if settings.unexpected_errors == "raise":
         raise error
     # In ASCII: what strangers send writes no lines of its own, nor colours a terminal.
@@ -347,14 +353,14 @@ def _as_http_error(
     return HTTPInternalServerError()
 
 
-def _from_form_reader(error: Exception) -> bool:
-    """Say whether WebOb gave up on the body of a form (RFC 7578).
+def _is_from(error: Exception, reader: CodeType) -> bool:
+    """Say whether an error was raised while WebOb read a part of the request.
 
-    It raises what its parser happens to raise: ``ValueError`` without a boundary,
-    ``LookupError`` at an unknown charset of a part.
+    It raises what its parsers happen to raise: for a form (RFC 7578) ``ValueError``
+    without a boundary, ``LookupError`` at an unknown charset of a part; for cookies
+    ``UnicodeDecodeError``.
     """
-    frames = (frame.f_code for frame, _ in walk_tb(error.__traceback__))
-    return isinstance(error, (ValueError, LookupError)) and _FORM_READER in frames
+    return any(frame.f_code is reader for frame, _ in walk_tb(error.__traceback__))
 
 
 def malformed_url(

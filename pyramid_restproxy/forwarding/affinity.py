@@ -12,6 +12,7 @@ import hmac
 from collections.abc import Sequence
 
 from pyramid_restproxy.forwarding.endpoint import Endpoint
+from pyramid_restproxy.forwarding.fields import cookie_of
 from pyramid_restproxy.forwarding.model import Backend, ProxyCall
 
 __all__ = ["cookie_name", "cookie_to_set", "endpoint_mark", "owner_of"]
@@ -49,7 +50,7 @@ def owner_of(
 def _marked(
     call: ProxyCall, backend: Backend, endpoints: Sequence[Endpoint]
 ) -> Endpoint | None:
-    mark = call.request.cookies.get(cookie_name(backend.name), "")
+    mark = cookie_of(call.request.environ, cookie_name(backend.name))
     for each in endpoints:
         own = endpoint_mark(backend.secret, backend.name, each.url)
         if mark.isascii() and hmac.compare_digest(mark, own):

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from webob.cookies import parse_cookie
+
 from pyramid_restproxy.grammar import TOKEN
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Fields",
     "canonical_name",
     "connection_named",
+    "cookie_of",
     "drop",
     "is_field",
     "is_safe_value",
@@ -155,6 +158,22 @@ def connection_named(value: str) -> frozenset[str]:
 def drop(fields: Iterable[tuple[str, str]], names: frozenset[str]) -> Fields:
     """Return the fields without those of these names (lower case)."""
     return [pair for pair in fields if pair[0].lower() not in names]
+
+
+def cookie_of(environ: Mapping[str, Any], name: str) -> str:
+    """Return the value of a cookie of a request; empty where there is none.
+
+    Bytes outside ASCII, which others of the same browser may have, hurt nobody here;
+    ``request.cookies`` raises for them.
+
+    :param environ: the WSGI environ.
+    :param name: ASCII; of several cookies of this name the last one counts.
+    """
+    found, wanted = b"", name.encode("ascii")
+    for each, value in parse_cookie(environ.get("HTTP_COOKIE", "")):
+        if each == wanted:
+            found = value
+    return found.decode("latin-1")
 
 
 def keep_cookies(fields: Iterable[tuple[str, str]], wanted: Wanted) -> Fields:

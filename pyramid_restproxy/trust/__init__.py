@@ -13,6 +13,7 @@ from __future__ import annotations
 from pyramid.config import PHASE0_CONFIG, Configurator
 from pyramid.viewderivers import INGRESS
 
+from pyramid_restproxy.forwarding.client import RequestMethod
 from pyramid_restproxy.forwarding.routes import CHECK_ORDER
 from pyramid_restproxy.interfaces import ISealer
 from pyramid_restproxy.trust.admission import (
@@ -71,7 +72,7 @@ def includeme(config: Configurator) -> None:
     config.add_directive("sign_requests_to", sign_requests_to)
     config.add_directive("add_sealing_key", add_sealing_key)
     config.add_directive("set_token_validator", set_token_validator)
-    config.add_request_method(sealed_path, "sealed_path")
+    config.add_request_method(RequestMethod(sealed_path), "sealed_path")
     config.registry.registerUtility(sealed_params, ISealer)
     order = PHASE0_CONFIG + 1
     config.action(("restproxy", "trust"), make_trust, (config,), order=order)

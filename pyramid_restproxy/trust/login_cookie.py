@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pyramid.request import Request
 from webob.cookies import make_cookie
 
+from pyramid_restproxy.forwarding.fields import cookie_of
 from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.trust.guard import is_https
 
@@ -33,8 +34,7 @@ class LoginCookie:
 
     def read(self, request: Request) -> str:
         """Return what a browser sent, which may be anything; empty for nothing."""
-        value: str = request.cookies.get(self.names[self._is_secure(request)], "")
-        return value
+        return cookie_of(request.environ, self.names[self._is_secure(request)])
 
     def set(self, request: Request, value: str | None) -> tuple[str, str]:
         """Make the field that sets it, for as long as the browser runs.

@@ -327,6 +327,13 @@ def test_a_form_that_nobody_can_read_is_400_not_500(content_type, body):
     assert "form" in answer.json["detail"]
 
 
+def test_cookies_that_are_not_utf_8_are_400_not_500():
+    testapp = app(view=lambda request: Response(request.cookies.get("a", "")))
+    cookie = 'b="\\200"; a=1'  # the escape that old cookies have for a byte
+    answer = testapp.get("/r", headers={"Cookie": cookie}, status=400)
+    assert "cookies" in answer.json["detail"]
+
+
 @pytest.mark.parametrize("mistake", [ValueError, TypeError, KeyError])
 def test_a_mistake_of_the_application_with_a_form_is_500(mistake):
     def view(request):

@@ -61,6 +61,14 @@ def test_the_cookie_is_not_the_backends(three):
     assert seen[0].header("Cookie") == "own=1"
 
 
+def test_a_cookie_of_others_that_is_not_utf_8_hurts_nobody(three):
+    environ = {"HTTP_COOKIE": "other=\x80"}
+    assert (
+        "Set-Cookie"
+        in app(three, affinity="cookie").get("/", extra_environ=environ).headers
+    )
+
+
 @pytest.mark.parametrize("forged", ["x", "", "\xe9"])
 def test_a_forged_cookie_leads_nowhere_in_particular(three, forged):
     client = app(three, affinity="cookie")

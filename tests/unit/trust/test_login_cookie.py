@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyramid.config import Configurator
 from pyramid.request import Request
 
 from pyramid_restproxy.trust.login_cookie import LoginCookie
+from pyramid_restproxy.trust.memory_store import MemoryStore
+from pyramid_restproxy.trust.sessions import LoginSessions
 
 HTTP, HTTPS = "http://a.example/", "https://a.example/"
 
@@ -79,3 +85,20 @@ def test_http_behind_a_proxy_that_was_asked_over_http(sent):
         LoginCookie("sid").names[0]
         in LoginCookie("sid").set(sent(HTTPS, **said), "x")[1]
     )
+
+
+#: What servers hand on of a Cookie field: bytes as latin-1 (PEP 3333), often near a
+#: cookie of ours.
+COOKIES = st.one_of(
+    st.text(st.characters(max_codepoint=255)),
+    st.text(st.sampled_from('sid=;" \\,_-Host0123\xe9\t')),
+    st.binary().map(lambda value: f"sid={value.decode('latin-1')}"),
+)
+
+
+@given(COOKIES)
+def test_whatever_a_browser_sends_is_somebody_or_nobody(sent, value):
+    found = LoginCookie("sid").read(sent(HTTP, value))
+    assert isinstance(found, str)
+    sessions = LoginSessions(MemoryStore(), idle=60, lifetime=60, clock=time.time)
+    assert sessions.find(found) is None
