@@ -10,7 +10,6 @@ import numpy
 
 from pyramid_restproxy import Progress
 
-
 #: Its square, and the sum of many, is still a number.
 LARGEST = 1e140
 
