@@ -141,7 +141,7 @@ def test_without_msgspec(monkeypatch):
     assert "expected Point" in str(caught.value)
     point = Point(1, [])
     assert contract.bind({"point": point, "n": 2}) == {"point": point, "n": 2}
-    with pytest.raises(ArgumentError, match="None"):
+    with pytest.raises(ArgumentError, match="date"):
         contract.bind({"point": point, "on": 1})
     assert signature.fits(1, int)
 
