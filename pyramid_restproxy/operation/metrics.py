@@ -7,7 +7,8 @@ connections, circuits), or counted elsewhere, is read when it is asked for. One
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from pyramid.registry import Registry
@@ -78,69 +79,57 @@ class Metrics:
         self._components = registry
         self.registry = prometheus_client.CollectorRegistry()
         self.registry.register(self)
-        self._requests = prometheus_client.Counter(
+        counter = partial(_make, prometheus_client.Counter, self.registry)
+        histogram = partial(
+            _make, prometheus_client.Histogram, self.registry, buckets=BUCKETS
+        )
+        self._requests = counter(
             "restproxy_requests",
             "Requests by route, method and status.",
-            ["route", "method", "status"],
-            registry=self.registry,
+            "route method status",
         )
-        self._seconds = prometheus_client.Histogram(
+        self._seconds = histogram(
             "restproxy_request_seconds",
             "From the request to the last byte of its answer.",
-            ["route"],
-            buckets=BUCKETS,
-            registry=self.registry,
+            "route",
         )
-        self._head_seconds = prometheus_client.Histogram(
+        self._head_seconds = histogram(
             "restproxy_head_seconds",
             "From the request to the head of its answer.",
-            ["route"],
-            buckets=BUCKETS,
-            registry=self.registry,
+            "route",
         )
-        self._broken = prometheus_client.Counter(
+        self._broken = counter(
             "restproxy_broken_answers",
             "Answers that broke off after their head had been sent.",
-            ["route"],
-            registry=self.registry,
+            "route",
         )
-        self._refusals = prometheus_client.Counter(
+        self._refusals = counter(
             "restproxy_refusals",
             "Answers of the gateway in the place of a backend's, by Proxy-Status.",
-            ["route", "error"],
-            registry=self.registry,
+            "route error",
         )
-        self._again = prometheus_client.Counter(
-            "restproxy_retries",
-            "Exchanges beyond the first of a request.",
-            ["backend"],
-            registry=self.registry,
+        self._again = counter(
+            "restproxy_retries", "Exchanges beyond the first of a request.", "backend"
         )
-        self._cache = prometheus_client.Counter(
+        self._cache = counter(
             "restproxy_cache",
             "Requests of routes with a cache, by what it said of them.",
-            ["route", "outcome"],
-            registry=self.registry,
+            "route outcome",
         )
-        self._attempts = prometheus_client.Counter(
+        self._attempts = counter(
             "restproxy_attempts",
             "Exchanges with destinations, by what came of them.",
-            ["backend", "destination", "outcome"],
-            registry=self.registry,
+            "backend destination outcome",
         )
-        self._connect_seconds = prometheus_client.Histogram(
+        self._connect_seconds = histogram(
             "restproxy_connect_seconds",
             "Making a connection: name, TCP and TLS, whether it was made or not.",
-            ["backend"],
-            buckets=BUCKETS,
-            registry=self.registry,
+            "backend",
         )
-        self._attempt_seconds = prometheus_client.Histogram(
+        self._attempt_seconds = histogram(
             "restproxy_attempt_seconds",
             "From sending to the head of the answer, or the failure.",
-            ["backend"],
-            buckets=BUCKETS,
-            registry=self.registry,
+            "backend",
         )
 
     # -- as things happen ------------------------------------------------------
@@ -275,3 +264,15 @@ class Metrics:
 def _route(request: Request) -> str:
     found = getattr(request, "matched_route", None)
     return "" if found is None else str(found.name)
+
+
+def _make(
+    kind: Callable[..., Any],
+    registry: Any,
+    name: str,
+    text: str,
+    labels: str,
+    **more: Any,
+) -> Any:
+    """Make a metric in a registry; the labels are separated by spaces."""
+    return kind(name, text, labels.split(), registry=registry, **more)
