@@ -19,7 +19,7 @@ from pyramid_restproxy.settings import PREFIX, Settings, settings_of
 from pyramid_restproxy.trust.api_keys import ApiKey, KeyStore, parse_keys
 from pyramid_restproxy.trust.canonical import RequestParts
 from pyramid_restproxy.trust.key_lines import parse_key_lines, parse_sign_with
-from pyramid_restproxy.trust.keys import Key, KeyRing
+from pyramid_restproxy.trust.keys import MIN_SECRET, Key, KeyRing
 from pyramid_restproxy.trust.profiles import RequestProfile
 from pyramid_restproxy.trust.registry import make_trust
 from pyramid_restproxy.trust.signing import MAX_BODY, Profile, sign
@@ -285,8 +285,10 @@ def add_sealing_key(
     Discriminator ``('restproxy sealing key', key_id)``.
     """
     key = _key("add_sealing_key", key_id, secret, not_after)
-    if len(secret) < 16:
-        raise ConfigurationError("add_sealing_key: a secret has 16 bytes at the least")
+    if len(secret) < MIN_SECRET:
+        raise ConfigurationError(
+            f"add_sealing_key: a secret has {MIN_SECRET} bytes at the least"
+        )
     config.action(
         ("restproxy sealing key", key_id),
         lambda: make_trust(config).sealing_keys.append(key),

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pyramid.exceptions import ConfigurationError
 
 from pyramid_restproxy.trust.identity import seconds_of
-from pyramid_restproxy.trust.keys import Key
+from pyramid_restproxy.trust.keys import MIN_SECRET, Key
 from pyramid_restproxy.trust.profiles import (
     BodyProfile,
     RequestProfile,
@@ -39,9 +39,6 @@ __all__ = [
     "profile_named",
     "read_secret",
 ]
-
-#: The shortest secret that is taken, bytes; 32 random ones are good.
-MIN_SECRET = 16
 
 #: A file of a secret that is longer (bytes) is another file.
 MAX_FILE = 64 * 1024

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 
 from pyramid.exceptions import ConfigurationError
 
-__all__ = ["Key", "KeyRing"]
+__all__ = ["MIN_SECRET", "Key", "KeyRing"]
+
+#: A secret shorter than this (bytes) could be found by trying; 32 random ones are good.
+MIN_SECRET = 16
 
 _KEY_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from pyramid.exceptions import ConfigurationError
 
-from pyramid_restproxy.trust.keys import Key, KeyRing
+from pyramid_restproxy.trust.keys import MIN_SECRET, Key, KeyRing
 from pyramid_restproxy.trust.refusals import InvalidToken, Reason
 
 if TYPE_CHECKING:  # it takes a while to import, and few applications seal
@@ -33,9 +33,6 @@ MAX_TOKEN = 4096
 
 #: Of parameters in the plain form no more than this many are read.
 MAX_PARAMETERS = 256
-
-#: A secret shorter than this (bytes) could be found by trying.
-MIN_SECRET = 16
 
 _VERSION = "s1"
 _PURPOSE = "pyramid_restproxy sealed parameters"

@@ -18,7 +18,7 @@ import re
 import socket
 import threading
 import tracemalloc
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import pytest
 from pyramid.config import Configurator
@@ -31,6 +31,7 @@ from pyramid_restproxy.operation.metrics import IMetrics
 from pyramid_restproxy.testing import Answer, FaultBackend, faults
 from pyramid_restproxy.testing.faults import Fault
 from tests import wire
+from tests.vectors.backends import full_backlog
 
 MB = 1024 * 1024
 GOOD = Answer(body=b"good")
@@ -413,22 +414,8 @@ def test_a_network_that_is_not_reachable():
         assert pool.count() == 0
 
 
-@contextmanager
-def full_backlog():
-    """A port that accepts nobody any more."""
-    with ExitStack() as stack:
-        full = stack.enter_context(socket.socket())
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for _ in range(5):
-            other = stack.enter_context(socket.socket())
-            other.setblocking(False)
-            other.connect_ex(full.getsockname())
-        yield f"http://127.0.0.1:{full.getsockname()[1]}"
-
-
 def test_a_connection_that_is_never_accepted():
-    with full_backlog() as url, gateway(url) as (authority, pool):
+    with full_backlog() as full, gateway(f"http://{full}") as (authority, pool):
         check_problem(asked(authority), 504, "connection_timeout")
         assert pool.count() == 0
 
