@@ -23,7 +23,7 @@ from pyramid_restproxy.trust.keys import MIN_SECRET, Key, KeyRing
 from pyramid_restproxy.trust.profiles import RequestProfile
 from pyramid_restproxy.trust.registry import make_trust
 from pyramid_restproxy.trust.signing import MAX_BODY, Profile, sign
-from pyramid_restproxy.trust.tokens import IUserTokens, install_validator
+from pyramid_restproxy.trust.tokens import install_validator
 
 __all__ = [
     "add_api_key",
@@ -125,7 +125,7 @@ def _keep_from_backends(config: Configurator, *names: str) -> None:
 def use_token_setting(config: Configurator) -> None:
     """Use the validator that the settings name, where no directive did."""
     settings = settings_of(config.registry)
-    if settings.token_validator and not config.registry.queryUtility(IUserTokens):
+    if settings.token_validator and not make_trust(config).user_tokens:
         install_validator(
             config,
             settings.token_validator,

@@ -18,7 +18,7 @@ The older form is read too: ``user-token`` and ``expiration-date`` beside
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -87,14 +87,10 @@ def identity_of(data: Any) -> Identity:
     if not isinstance(data, _OBJECT):
         raise ValueError("an identity is an object")
     inner = data.get("response")
-    found = {**inner, **data} if inner and isinstance(inner, _OBJECT) else data
-    return Identity(
-        user_id=_user(found.get("user")),
-        permissions=_permissions(found.get("permissions")),
-        claims=_claims(found.get("claims")),
-        expires=seconds_of(found.get("expires", found.get("expiration-date"))),
-        token=_token(found.get("token", found.get("user-token"))),
-    )
+    if inner and isinstance(inner, _OBJECT):
+        data = {**inner, **data}
+    told = {to: read(data[of]) for of, to, read in _READ if of in data}
+    return Identity(_user(data.get("user")), **told)
 
 
 def is_token(value: Any) -> bool:
@@ -157,3 +153,15 @@ def _token(value: Any) -> str | None:
     if value is not None and not is_token(value):
         raise ValueError("token is visible ASCII text of up to 8192 characters")
     return value
+
+
+#: What may be said beside the user: its name, the attribute, how it is read. The older
+#: names come first, so that the others count where both are there.
+_READ: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("expiration-date", "expires", seconds_of),
+    ("user-token", "token", _token),
+    ("permissions", "permissions", _permissions),
+    ("claims", "claims", _claims),
+    ("expires", "expires", seconds_of),
+    ("token", "token", _token),
+)

@@ -111,20 +111,36 @@ class _Added:
             return None
         return self._values.get(name, self._EMPTY)
 
-    def put(self, key: str, ends: float, value: bytes, now: float) -> bool:
-        """Put in what is not there; return whether there is room."""
+    def add(self, key: str, value: bytes, ends: float, now: float) -> bool:
+        """Put in what is not there; return whether it was not.
+
+        :raises StoreUnavailable: where there is no room.
+        """
         # One second of those that are over, not all: that holds up nobody for long.
         self._drop_ended(now)
+        name = _digest(key)
+        there = self._entries.get(name)
+        if there is not None:
+            if there.ends > now:
+                return False
+            self._forget(name)
+        if ends > now:
+            self._make_room(value, now)
+            self._put(name, value, ceil(ends))
+        return True
+
+    def _make_room(self, value: bytes, now: float) -> None:
         while not self._has_room(value):
             if not self._drop_ended(now):
-                return False
-        name, second = _digest(key), self._second(ceil(ends))
+                log.error("the store in memory has no room for what must not be lost")
+                raise StoreUnavailable()
+
+    def _put(self, name: bytes, value: bytes, ends: int) -> None:
+        self._entries[name] = second = self._second(ends)
         second.names.append(name)
-        self._entries[name] = second
         if value != self._EMPTY:
             self._values[name] = value
             self.bytes += len(value)
-        return True
 
     def remove(self, key: str) -> None:
         name = _digest(key)
@@ -213,11 +229,10 @@ class MemoryStore:
         """
         content = encoded(value)
         with self._lock:
-            if self._find(key) is not None:
+            now = self._clock()
+            if self._kept.get(key, now) is not None:
                 return False
-            if ttl > 0:
-                self._add(key, content, ttl)
-            return True
+            return self._added.add(key, content, now + ttl, now)
 
     def replace(self, key: str, value: Any, ttl: float) -> bool:
         """Store where something is; return whether something was."""
@@ -242,12 +257,6 @@ class MemoryStore:
         self._remove(key)
         if ttl > 0:
             self._kept.put(key, self._clock() + ttl, content)
-
-    def _add(self, key: str, content: bytes, ttl: float) -> None:
-        now = self._clock()
-        if not self._added.put(key, now + ttl, content, now):
-            log.error("the store in memory has no room for what must not be lost")
-            raise StoreUnavailable()
 
     def _remove(self, key: str) -> None:
         self._kept.remove(key)

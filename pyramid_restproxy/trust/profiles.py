@@ -137,16 +137,17 @@ class RequestProfile:
         if said is None:
             raise refused("malformed")
         key_id, date, nonce, names, text = said.groups()
-        created, covered = int(date), names.split()
-        if "content-digest" not in covered or not {*covered}.issuperset(self.covered):
+        created, lines = int(date), names.split()
+        covered = frozenset(lines)
+        if "content-digest" not in covered or not covered.issuperset(self.covered):
             raise refused("malformed")
         key = key_named(keys, key_id, at.now)
         at.check(created)
-        made = signature(key, [_string(parts, key_id, created, nonce, covered)])
+        made = signature(key, [_string(parts, key_id, created, nonce, lines)])
         if not hmac.compare_digest(to_base64(made), text):
             raise refused("signature")
         check_body(parts.value("content-digest") or "", pieces)
-        return Signed(key_id, created, nonce, frozenset(covered))
+        return Signed(key_id, created, nonce, covered)
 
 
 def _string(

@@ -14,20 +14,37 @@ from pyramid_restproxy.trust.key_lines import PROFILES
 from pyramid_restproxy.trust.keys import Key, KeyRing
 from pyramid_restproxy.trust.signing import NonceStore, Profile
 from pyramid_restproxy.trust.store import Store, StoreNonces, store_of
+from pyramid_restproxy.trust.validators import CachedValidator
 
-__all__ = ["ITrust", "Trust", "make_trust", "trust_of"]
+__all__ = ["ITrust", "Trust", "UserTokens", "make_trust", "trust_of"]
 
 #: The name of the profile that ``signed=True`` means.
 DEFAULT_PROFILE = "request"
+
+
+#: The field of requests and answers that carries a user token.
+TOKEN_FIELD = "user-token"
 
 
 class ITrust(Interface):
     """The :class:`Trust` of an application, in its registry."""
 
 
+@dataclass(frozen=True, slots=True)
+class UserTokens:
+    """How an application reads user tokens.
+
+    :ivar validator: who says whose they are, asked once for many requests.
+    :ivar field: the name of the field in requests and answers.
+    """
+
+    validator: CachedValidator
+    field: str = TOKEN_FIELD
+
+
 @dataclass(slots=True)
 class Trust:
-    """Keys and profiles of an application.
+    """Keys, profiles and users of an application.
 
     :ivar own_keys: the API keys of directives and of the key file.
     :ivar key_store: where API keys are looked up: these, or another store.
@@ -38,6 +55,7 @@ class Trust:
         settings can name, or takes the place of one; see :meth:`profile`.
     :ivar store: what processes know together.
     :ivar nonces: what was used already; in that store.
+    :ivar user_tokens: how user tokens are read; None where there is no validator.
     """
 
     key_header: str
@@ -48,6 +66,7 @@ class Trust:
     signing_keys: list[Key] = field(default_factory=list)
     sealing_keys: list[Key] = field(default_factory=list)
     profiles: dict[str, Profile] = field(default_factory=dict)
+    user_tokens: UserTokens | None = None
     _signing_ring: KeyRing = field(default_factory=KeyRing, init=False)
 
     def store_of_keys(self) -> KeyStore:

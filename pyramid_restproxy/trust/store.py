@@ -25,6 +25,9 @@ from pyramid_restproxy.trust.stored import hashed
 
 __all__ = ["IStore", "Store", "StoreNonces", "make_store", "store_of"]
 
+#: A longer nonce (characters) is named by its digest. It is no secret once it was used.
+MAX_NAME = 256
+
 
 class Store(Protocol):
     """JSON values under names, for a time. Used by several threads at once.
@@ -100,4 +103,6 @@ class StoreNonces:
 
         :raises StoreUnavailable: where that is not certain.
         """
-        return self._store.add(hashed("nonce", nonce), "", ttl)
+        is_short = len(nonce) <= MAX_NAME
+        name = f"nonce:{nonce}" if is_short else hashed("nonce", nonce)
+        return self._store.add(name, "", ttl)

@@ -9,14 +9,12 @@ it cannot be asked nobody passes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError
 from pyramid.request import Request
 from pyramid.response import Response
-from zope.interface import Interface
 
 from pyramid_restproxy.forwarding.fields import canonical_name
 from pyramid_restproxy.forwarding.model import ProxyCall
@@ -32,6 +30,12 @@ from pyramid_restproxy.trust.refusals import (
     Refused,
     Unauthenticated,
 )
+from pyramid_restproxy.trust.registry import (
+    TOKEN_FIELD,
+    UserTokens,
+    make_trust,
+    trust_of,
+)
 from pyramid_restproxy.trust.store import Store, store_of
 from pyramid_restproxy.trust.validators import (
     CACHE_TTL,
@@ -43,36 +47,16 @@ from pyramid_restproxy.trust.validators import (
 from pyramid_restproxy.trust.varying import vary
 
 __all__ = [
-    "IUserTokens",
-    "UserTokens",
     "revoke_user_token",
     "send_user_token",
     "set_token_validator",
     "user_token_view",
 ]
 
-#: The field of requests and answers that carries a token.
-FIELD = "user-token"
 #: The challenge of WWW-Authenticate; not a registered scheme, there is none for it.
 CHALLENGE = "UserToken"
 
 _WAYS = ("required", "optional", "refused", "dropped")
-
-
-class IUserTokens(Interface):
-    """The :class:`UserTokens` of an application, in its registry."""
-
-
-@dataclass(frozen=True, slots=True)
-class UserTokens:
-    """How an application reads user tokens.
-
-    :ivar validator: who says whose they are, asked once for many requests.
-    :ivar field: the name of the field in requests and answers.
-    """
-
-    validator: CachedValidator
-    field: str = FIELD
 
 
 def set_token_validator(
@@ -80,7 +64,7 @@ def set_token_validator(
     validator: str | TokenValidator,
     *,
     store: Store | None = None,
-    field: str = FIELD,
+    field: str = TOKEN_FIELD,
     cache_ttl: float = CACHE_TTL,
     refused_ttl: float = REFUSED_TTL,
 ) -> None:
@@ -128,7 +112,7 @@ def install_validator(
     validator: str | TokenValidator,
     *,
     store: Store | None = None,
-    field: str = FIELD,
+    field: str = TOKEN_FIELD,
     cache_ttl: float = CACHE_TTL,
     refused_ttl: float = REFUSED_TTL,
 ) -> None:
@@ -138,7 +122,7 @@ def install_validator(
         store = store_of(config.registry)
     found = config.maybe_dotted(validator)
     cached = CachedValidator(found, store, ttl=cache_ttl, refused_ttl=refused_ttl)
-    config.registry.registerUtility(UserTokens(cached, field), IUserTokens)
+    make_trust(config).user_tokens = UserTokens(cached, field)
     gateway = make_gateway(config)
     gateway.without |= {canonical_name(field)}
 
@@ -158,8 +142,10 @@ def user_token_view(view: Any, info: Any) -> Any:
             f"user_token={way!r}: expected one of {', '.join(_WAYS)}"
         )
 
+    trust = trust_of(info.registry)
+
     def with_user(context: Any, request: Request) -> Response:
-        request.user_token_identity = admit(request, way)
+        request.user_token_identity = admit(request, way, trust.user_tokens)
         return view(context, request)
 
     return with_user
@@ -168,18 +154,18 @@ def user_token_view(view: Any, info: Any) -> Any:
 user_token_view.options = ("user_token",)  # type: ignore[attr-defined]
 
 
-def admit(request: Request, way: str) -> Identity | None:
+def admit(request: Request, way: str, tokens: UserTokens | None) -> Identity | None:
     """Say who the user of a request is, as a view wants it.
 
     :param way: the value of the view option ``user_token``.
+    :param tokens: how tokens are read; None where nobody can.
     :raises Unauthenticated, InvalidToken: where there must be a token and is none; the
         second where errors are envelopes.
     :raises InvalidToken: where there is one and must not be.
     :raises Forbidden: where it is not good.
     :raises IdentityUnavailable: where that cannot be said.
     """
-    tokens = request.registry.queryUtility(IUserTokens)
-    field = FIELD if tokens is None else tokens.field
+    field = TOKEN_FIELD if tokens is None else tokens.field
     presented = _presented(request, field)
     if way == "dropped":
         request.environ.pop(environ_key(field), None)
@@ -208,6 +194,13 @@ def _presented(request: Request, field: str) -> str | None:
     return value
 
 
+def _tokens_of(request: Request) -> UserTokens:
+    tokens = trust_of(request.registry).user_tokens
+    if tokens is None:
+        raise LookupError("there is no validator of user tokens")
+    return tokens
+
+
 def _missing(request: Request) -> Refused:
     detail = "This resource needs a user token."
     if settings_of(request.registry).errors == "envelope":
@@ -225,7 +218,7 @@ def _hand_out(request: Request, field: str, token: str) -> None:
     request.add_response_callback(add)
 
 
-def send_user_token(field: str = FIELD) -> Callable[[ProxyCall], None]:
+def send_user_token(field: str = TOKEN_FIELD) -> Callable[[ProxyCall], None]:
     """Make a request transform that passes the token on to the backend.
 
     Only a token that was found good for this request is sent; what the client sent in
@@ -238,7 +231,7 @@ def send_user_token(field: str = FIELD) -> Callable[[ProxyCall], None]:
         call.headers.remove(field)
         if getattr(call.request, "user_token_identity", None) is None:
             return
-        tokens: UserTokens = call.request.registry.getUtility(IUserTokens)
+        tokens = _tokens_of(call.request)
         call.headers.set(field, _presented(call.request, tokens.field) or "")
 
     return transform
@@ -252,7 +245,7 @@ def revoke_user_token(request: Request) -> None:
 
     :raises StoreUnavailable: where that cannot be said to the other processes.
     """
-    tokens: UserTokens = request.registry.getUtility(IUserTokens)
+    tokens = _tokens_of(request)
     presented = _presented(request, tokens.field)
     if presented:
         tokens.validator.revoke(presented)

@@ -24,14 +24,15 @@ def vary(request: Request, field: str) -> None:
     :param field: the field with the credential; ``*`` where other things count as
         well, such as the time (RFC 9110 section 12.5.5).
     """
-    names = request.environ.get(NAMES)
-    if names is None:
-        request.environ[NAMES] = names = []
+    environ = request.environ
+    if NAMES not in environ:
+        environ[NAMES] = []
         request.add_response_callback(_tell)
-    names.append(canonical_name(field))
+    environ[NAMES].append(field)
 
 
 def _tell(request: Request, response: Response) -> None:
-    names = request.environ.pop(NAMES)
-    for name in ("*",) if "*" in names else dict.fromkeys(names):
+    fields = request.environ.pop(NAMES)
+    names = ("*",) if "*" in fields else dict.fromkeys(map(canonical_name, fields))
+    for name in names:
         add_vary(response.headerlist, name)

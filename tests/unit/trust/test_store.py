@@ -153,10 +153,12 @@ def test_a_nonce_is_used_once(store):
     assert StoreNonces(store).add("n1", 60) is False
 
 
-def test_a_nonce_is_no_name_in_clear():
-    store = MemoryStore()
-    StoreNonces(store).add("n1", 60)
-    assert store.get("n1") is None and store.get("nonce:n1") is None
+def test_the_name_of_a_nonce_is_of_bounded_length(store):
+    nonces = StoreNonces(store)
+    assert nonces.add("n" * 257, 60)
+    assert store.get("nonce:" + "n" * 257) is None
+    assert not nonces.add("n" * 257, 60)
+    assert nonces.add("n" * 258, 60)
 
 
 _barrier = None

@@ -17,9 +17,9 @@ from pyramid_restproxy.trust.api_keys import new_key
 from pyramid_restproxy.trust.exposed import expose_service, exposed_view
 from pyramid_restproxy.trust.identity import Identity
 from pyramid_restproxy.trust.memory_store import MemoryStore
+from pyramid_restproxy.trust.registry import trust_of
 from pyramid_restproxy.trust.store import store_of
 from pyramid_restproxy.trust.tokens import (
-    IUserTokens,
     revoke_user_token,
     send_user_token,
     set_token_validator,
@@ -299,7 +299,7 @@ def test_refused_users_do_not_reach_the_backend():
 def test_the_token_is_not_in_what_registries_show():
     client = app(user_token="required")
     get(client, "old")
-    assert "new" not in repr(client.app.registry.getUtility(IUserTokens))
+    assert "new" not in repr(trust_of(client.app.registry).user_tokens)
 
 
 def test_a_token_is_taken_back():
