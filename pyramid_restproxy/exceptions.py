@@ -20,7 +20,8 @@ that is ``pyramid_restproxy.problems``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pyramid.exceptions import ConfigurationError
@@ -40,6 +41,7 @@ __all__ = [
     "RequestRefused",
     "RestProxyError",
     "UnsupportedMediaType",
+    "needs",
 ]
 
 
@@ -144,3 +146,18 @@ class MissingExtra(ConfigurationError):
             f"{wanted_by} needs the package {package!r}, which is not installed. "
             f"Install it with: pip install 'pyramid_restproxy[{extra}]'"
         )
+
+
+@contextmanager
+def needs(extra: str, package: str, wanted_by: str) -> Iterator[None]:
+    """Name the extra to install where an import in the block fails.
+
+    :param extra: as in ``pyramid_restproxy[extra]``.
+    :param package: what it installs.
+    :param wanted_by: who needs it, the beginning of the error's sentence.
+    :raises MissingExtra: where it is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtra(extra, package, wanted_by) from error

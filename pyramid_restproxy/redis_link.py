@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pyramid_restproxy.exceptions import MissingExtra
+from pyramid_restproxy.exceptions import needs
 
 __all__ = ["RedisAway", "RedisLink"]
 
@@ -47,12 +47,10 @@ class RedisLink:
         pause: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        try:
+        with needs("redis", "redis", wanted_by):
             import redis
             from redis.backoff import NoBackoff
             from redis.retry import Retry
-        except ImportError as error:
-            raise MissingExtra("redis", "redis", wanted_by) from error
         self._redis: Any = redis.Redis.from_url(
             url,
             socket_timeout=timeout,

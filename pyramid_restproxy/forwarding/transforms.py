@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pyramid_restproxy.exceptions import MissingExtra
+from pyramid_restproxy.exceptions import needs
 from pyramid_restproxy.forwarding.bodies import BytesBody
 from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.fields import FieldList, keep_cookies
@@ -382,10 +382,8 @@ def html_filter(remove: Sequence[str]) -> ResponseTransform:
     :param remove: CSS selectors.
     :raises MissingExtra: where selectolax is not installed.
     """
-    try:
+    with needs("html", "selectolax", "html_filter"):
         from selectolax.lexbor import LexborHTMLParser
-    except ImportError as error:
-        raise MissingExtra("html", "selectolax", "html_filter") from error
 
     def change(content: bytes, charset: str) -> bytes:
         page = LexborHTMLParser(_as_text(content, charset))

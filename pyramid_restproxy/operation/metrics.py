@@ -15,7 +15,7 @@ from pyramid.registry import Registry
 from pyramid.request import Request
 from zope.interface import Attribute, Interface
 
-from pyramid_restproxy.exceptions import MissingExtra
+from pyramid_restproxy.exceptions import needs
 from pyramid_restproxy.forwarding.failures import PSEUDONYM
 from pyramid_restproxy.forwarding.forwarder import FORWARDED
 from pyramid_restproxy.forwarding.health import CLOSED, HALF_OPEN, OPEN
@@ -68,12 +68,8 @@ class Metrics:
     """
 
     def __init__(self, gateway: Gateway, registry: Registry) -> None:
-        try:
+        with needs("metrics", "prometheus_client", "add_metrics_view"):
             import prometheus_client
-        except ImportError as error:
-            raise MissingExtra(
-                "metrics", "prometheus_client", "add_metrics_view"
-            ) from error
         self._client = prometheus_client
         self._gateway = gateway
         self._components = registry

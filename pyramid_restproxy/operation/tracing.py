@@ -17,7 +17,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from zope.interface import Interface
 
-from pyramid_restproxy.exceptions import MissingExtra
+from pyramid_restproxy.exceptions import needs
 from pyramid_restproxy.forwarding.routes import CHECK_ORDER, make_gateway
 
 __all__ = ["ITracing", "Tracing", "add_tracing", "traced_tween_factory"]
@@ -39,11 +39,9 @@ class Tracing:
     """
 
     def __init__(self, provider: Any = None) -> None:
-        try:
+        with needs("otel", "opentelemetry-api", "add_tracing"):
             from opentelemetry import trace
             from opentelemetry.trace.propagation import tracecontext
-        except ImportError as error:
-            raise MissingExtra("otel", "opentelemetry-api", "add_tracing") from error
         self._trace = trace
         self._tracer = trace.get_tracer("pyramid_restproxy", tracer_provider=provider)
         self._propagator = tracecontext.TraceContextTextMapPropagator()

@@ -15,7 +15,7 @@ from pyramid.registry import Registry
 from pyramid.request import Request
 from pyramid.response import Response
 
-from pyramid_restproxy.exceptions import MissingExtra
+from pyramid_restproxy.exceptions import needs
 from pyramid_restproxy.interfaces import Representation
 
 __all__ = ["Renderer", "RendererFactory", "set_content_type"]
@@ -63,10 +63,8 @@ class RendererFactory:
         :raises MissingExtra: where it cannot.
         """
         if self.module:
-            try:
+            with needs(self.extra, self.package, wanted_by):
                 importlib.import_module(self.module)
-            except ImportError as error:
-                raise MissingExtra(self.extra, self.package, wanted_by) from error
 
     def encode(
         self, value: Any, request: Request | None, registry: Registry | None

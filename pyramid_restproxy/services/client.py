@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import requests
 
-from pyramid_restproxy.exceptions import MissingExtra, RestProxyError
+from pyramid_restproxy.exceptions import RestProxyError, needs
 from pyramid_restproxy.forwarding.wire.errors import (
     ConnectError,
     ConnectTimeout,
@@ -410,10 +410,8 @@ def progress_bar(**options: Any) -> ShowProgress:
     :param options: as for ``tqdm.tqdm``.
     :raises MissingExtra: where tqdm is not installed.
     """
-    try:
+    with needs("progress", "tqdm", "progress_bar"):
         bar = importlib.import_module("tqdm").tqdm(**options)
-    except ImportError as error:
-        raise MissingExtra("progress", "tqdm", "progress_bar") from error
 
     def show(progress: Progress) -> None:
         bar.total = progress.total

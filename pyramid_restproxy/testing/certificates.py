@@ -10,7 +10,7 @@ import warnings
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from pyramid_restproxy.exceptions import MissingExtra
+from pyramid_restproxy.exceptions import needs
 
 __all__ = ["contexts"]
 
@@ -24,10 +24,8 @@ def contexts(ca_file: str) -> dict[str, ssl.SSLContext]:
         only) and ``named`` (refuses clients that do not name the host).
     :raises MissingExtra: where ``trustme`` is not installed.
     """
-    try:
+    with needs("test", "trustme", "FaultBackend(tls=True)"):
         import trustme
-    except ImportError as error:
-        raise MissingExtra("test", "trustme", "FaultBackend(tls=True)") from error
     authority = trustme.CA()
     authority.cert_pem.write_to_path(ca_file)
     own = authority.issue_cert("127.0.0.1", "localhost")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pyramid.exceptions import ConfigurationError
 
-from pyramid_restproxy.exceptions import MissingExtra
+from pyramid_restproxy.exceptions import needs
 from pyramid_restproxy.trust.refusals import (
     Forbidden,
     Reason,
@@ -255,10 +255,8 @@ class SqlKeyStore:
         table: str = "restproxy_api_keys",
         metadata: MetaData | None = None,
     ) -> None:
-        try:
+        with needs("sqlalchemy", "sqlalchemy", "SqlKeyStore"):
             import sqlalchemy
-        except ImportError as error:
-            raise MissingExtra("sqlalchemy", "sqlalchemy", "SqlKeyStore") from error
         self._sql = sqlalchemy
         self._engine = engine
         self._written: dict[str, float] = {}

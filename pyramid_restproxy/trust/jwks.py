@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pyramid.exceptions import ConfigurationError
 from requests import RequestException, Session
 
-from pyramid_restproxy.exceptions import MissingExtra, RestProxyError
+from pyramid_restproxy.exceptions import RestProxyError, needs
 from pyramid_restproxy.forwarding.failures import TRANSPORT_ERRORS
 from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
 
@@ -120,10 +120,8 @@ class KeySource:
         wait: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        try:
+        with needs("jwt", "joserfc", "JWT validation"):
             import joserfc  # noqa: F401
-        except ImportError as error:
-            raise MissingExtra("jwt", "joserfc", "JWT validation") from error
         self._load = load
         self._refresh = refresh
         self._max_age = max_age

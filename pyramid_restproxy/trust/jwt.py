@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pyramid.exceptions import ConfigurationError
 from pyramid.request import Request
 
-from pyramid_restproxy.exceptions import MissingExtra
+from pyramid_restproxy.exceptions import needs
 from pyramid_restproxy.trust.identity import Identity, is_time
 
 if TYPE_CHECKING:
@@ -74,10 +74,8 @@ class JWTValidator:
         typ: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        try:
+        with needs("jwt", "joserfc", "JWT validation"):
             from joserfc.jws import JWSRegistry
-        except ImportError as error:
-            raise MissingExtra("jwt", "joserfc", "JWT validation") from error
         self._keys = keys
         self._algorithms = _algorithms(algorithms)
         self._registry = JWSRegistry(

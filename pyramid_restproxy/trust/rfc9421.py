@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from pyramid_restproxy.exceptions import MissingExtra
+from pyramid_restproxy.exceptions import needs
 from pyramid_restproxy.forwarding.fields import Fields
 from pyramid_restproxy.trust.canonical import RequestParts
 from pyramid_restproxy.trust.digests import content_digest, from_base64, to_base64
@@ -51,12 +51,8 @@ _FIELDS = ("signature-input", "signature")
 
 
 def _library() -> ModuleType:
-    try:
+    with needs("rfc9421", "http-message-signatures", "the RFC 9421 profile"):
         import http_message_signatures
-    except ImportError as error:
-        raise MissingExtra(
-            "rfc9421", "http-message-signatures", "the RFC 9421 profile"
-        ) from error
     return http_message_signatures
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib
+
 import pytest
 from pyramid.exceptions import ConfigurationError
 from pyramid.httpexceptions import HTTPClientError
@@ -56,3 +58,18 @@ def test_a_missing_extra_says_what_to_do():
         "PyYAML",
         "representation 'yaml'",
     )
+
+
+def test_an_import_that_fails_names_the_extra():
+    with (
+        pytest.raises(e.MissingExtra) as caught,
+        e.needs("extra", "package", "this part"),
+    ):
+        importlib.import_module("no_such_module_of_anybody")
+    assert isinstance(caught.value.__cause__, ImportError)
+    assert "pyramid_restproxy[extra]" in str(caught.value)
+
+
+def test_other_errors_of_a_part_stay_as_they_are():
+    with pytest.raises(KeyError), e.needs("extra", "package", "this part"):
+        raise KeyError("x")

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pyramid_restproxy.exceptions import MissingExtra
+from pyramid_restproxy.exceptions import needs
 from pyramid_restproxy.services.codecs.pieces import Buffer
 from pyramid_restproxy.services.values import Undecodable
 
@@ -50,10 +50,8 @@ class Codec:
         :raises MissingExtra: where it cannot.
         """
         if self.module:
-            try:
+            with needs(self.extra, self.module, wanted_by):
                 importlib.import_module(self.module)
-            except ImportError as error:
-                raise MissingExtra(self.extra, self.module, wanted_by) from error
 
     def encode(self, value: Any) -> list[Buffer]:
         """Write a value, as pieces to be sent one after the other.
