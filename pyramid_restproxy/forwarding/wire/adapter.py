@@ -190,14 +190,13 @@ class KeepAliveAdapter(BaseAdapter):
         connect_timeout, read_timeout = _timeouts(timeout)
         proxy = select_proxy(request.url or "", proxies) if proxies else None
         origin = origin_of(request.url or "", proxy, verify, cert)
-        chunked = _is_chunked(request)
-        method = _text(request.method or "GET")
+        method, fields = _text(request.method or "GET"), _fields(request, origin)
         head, body = self.exchange(
             origin,
-            encode_head(method, _target(request, origin), _fields(request, origin)),
+            encode_head(method, _target(request, origin), fields),
             request.body,
             method=method,
-            chunked=chunked,
+            chunked=_is_chunked(fields),
             connect_timeout=connect_timeout,
             deadline=Deadline(read_timeout, self.total_timeout),
         )
@@ -261,9 +260,9 @@ def _target(request: PreparedRequest, origin: Origin) -> str:
     return request.path_url
 
 
-def _is_chunked(request: PreparedRequest) -> bool:
-    coding = request.headers.get("Transfer-Encoding")
-    return coding is not None and _text(coding).strip().lower() == "chunked"
+def _is_chunked(fields: Fields) -> bool:
+    codings = [text for name, text in fields if name.lower() == "transfer-encoding"]
+    return [text.strip().lower() for text in codings] == ["chunked"]
 
 
 def _text(value: str | bytes) -> str:
@@ -271,11 +270,12 @@ def _text(value: str | bytes) -> str:
 
 
 def _fields(request: PreparedRequest, origin: Origin) -> Fields:
-    given = request.headers
-    found = [] if "Host" in given else [("Host", origin.authority)]
-    found += [(_text(name), _text(value)) for name, value in given.items()]
+    found = [(_text(name), _text(value)) for name, value in request.headers.items()]
+    names = [name.lower() for name, _ in found]
+    if "host" not in names:
+        found.insert(0, ("Host", origin.authority))
     if origin.proxy and origin.scheme == "http":
         credentials = proxy_credentials(origin.proxy)
-        if credentials and "Proxy-Authorization" not in given:
+        if credentials and "proxy-authorization" not in names:
             found.append(("Proxy-Authorization", credentials))
     return found

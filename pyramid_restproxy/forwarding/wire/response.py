@@ -143,14 +143,20 @@ class WireResponse(Response):
     @property
     def content(self) -> Any:
         """The content, decoded; as bytes."""
-        if self._content is False and not (self._content_consumed or self._is_encoded):
-            # The bytes are the content: no need of urllib3's reader.
-            self._content = b"".join(iter(self._file.read1, b""))
-        return super().content
+        if self._content is not False:
+            return self._content
+        if self._content_consumed or self._is_encoded:
+            return super().content
+        # The bytes are the content: no need of urllib3's reader.
+        begun = "_file" in vars(self)
+        read = self._file.read1 if begun else self._body.read_piece
+        self._content = b"".join(iter(read, b""))
+        self._content_consumed = True
+        return self._content
 
     @property
     def _is_encoded(self) -> bool:
-        return any(name.lower() == "content-encoding" for name, _ in self._head.fields)
+        return "content-encoding" in [name.lower() for name, _ in self._head.fields]
 
     @cached_property
     def _file(self) -> BodyFile:
