@@ -36,10 +36,38 @@ from pyramid_restproxy.routing.tweens import MethodOverridden
 from pyramid_restproxy.services.client import ServiceClient, ServiceError
 from pyramid_restproxy.services.directives import service_config
 from pyramid_restproxy.services.values import Progress
+from pyramid_restproxy.trust.api_keys import SqlKeyStore
+from pyramid_restproxy.trust.exposed import (
+    expose_service,
+    needs_csrf,
+    require_signature,
+)
+from pyramid_restproxy.trust.hmac_auth import HMACAuth
+from pyramid_restproxy.trust.identity import Identity
+from pyramid_restproxy.trust.jwt import JWTValidator
+from pyramid_restproxy.trust.login import (
+    BackendLoginPolicy,
+    local_path,
+    login,
+    logout,
+    logout_everywhere,
+)
+from pyramid_restproxy.trust.profiles import (
+    BodyProfile,
+    RequestProfile,
+    WebhookProfile,
+)
+from pyramid_restproxy.trust.tokens import revoke_user_token, send_user_token
+from pyramid_restproxy.trust.validators import backend_validator
 
 __all__ = [
+    "BackendLoginPolicy",
+    "BodyProfile",
     "Failure",
     "ForwardingFailed",
+    "HMACAuth",
+    "Identity",
+    "JWTValidator",
     "KeepAliveAdapter",
     "MalformedRequest",
     "MethodNotAllowed",
@@ -51,20 +79,33 @@ __all__ = [
     "Progress",
     "ProxyResponse",
     "ProxyView",
+    "RequestProfile",
     "RequestRefused",
     "RestProxyError",
     "Result",
     "ServiceClient",
     "ServiceError",
+    "SqlKeyStore",
     "UnsupportedMediaType",
+    "WebhookProfile",
     "allowed_methods",
+    "backend_validator",
     "delete_form",
+    "expose_service",
     "extension",
     "includeme",
     "invoke_backend_service",
     "invoke_backend_service_as_proxy",
+    "local_path",
+    "login",
+    "logout",
+    "logout_everywhere",
     "method_field",
+    "needs_csrf",
+    "require_signature",
     "rest_resource",
+    "revoke_user_token",
+    "send_user_token",
     "service_config",
     "service_url",
 ]

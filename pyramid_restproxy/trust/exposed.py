@@ -16,7 +16,9 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from pyramid_restproxy.exceptions import MethodNotAllowed
-from pyramid_restproxy.routing.methods import allow_order, method_tokens
+from pyramid_restproxy.routing.methods import MethodSet, method_tokens
+from pyramid_restproxy.routing.refusals import allowed, options_response
+from pyramid_restproxy.settings import settings_of
 
 __all__ = [
     "expose_service",
@@ -44,7 +46,8 @@ def expose_service(
     :param methods: a method or several; with GET there is HEAD.
     :param public: whether it has nothing to do with users: a token that comes all the
         same is dropped.
-    :param strict: whether a public service refuses it, with 400.
+    :param strict: whether a public service refuses it, with 400, as
+        django-proxy-server does.
     :returns: a decorator of views.
     :raises ConfigurationError: for what is no method.
     """
@@ -100,15 +103,22 @@ def _marks(info: Any) -> Mapping[str, Any]:
 
 
 def exposed_view(view: Any, info: Any) -> Any:
-    """Derive a view that answers the methods of :func:`expose_service` only."""
+    """Derive a view that answers the methods of :func:`expose_service` only.
+
+    OPTIONS as for any other view, where ``restproxy.automatic_options`` is on.
+    """
     methods = view_option(info, "exposed_methods")
     if methods is None:
         return view
+    automatic = settings_of(info.registry).automatic_options
+    allow = allowed([MethodSet(frozenset(methods))], automatic)
 
     def with_method(context: Any, request: Request) -> Response:
-        if request.method not in methods:
-            raise MethodNotAllowed(allow_order(methods))
-        return view(context, request)
+        if request.method in methods:
+            return view(context, request)
+        if request.method == "OPTIONS" and automatic:
+            return options_response(allow, ())
+        raise MethodNotAllowed(allow)
 
     return with_method
 

@@ -116,8 +116,8 @@ def test_what_is_no_method(methods):
         expose_service(methods)
 
 
-def app(view, csrf=False, **options):
-    with Configurator() as config:
+def app(view, csrf=False, settings=None, **options):
+    with Configurator(settings=settings) as config:
         config.include("pyramid_restproxy.problems")
         config.add_view_deriver(
             exposed_view, "exposed", under=INGRESS, over="secured_view"
@@ -134,7 +134,23 @@ def test_other_methods():
     assert client.get("/").text == "ok"
     client.head("/")
     client.put("/")
-    assert client.post("/", status=405).headers["Allow"] == "GET, HEAD, PUT"
+    refused = client.post("/", status=405)
+    assert refused.headers["Allow"] == "GET, HEAD, PUT, OPTIONS"
+
+
+def test_options_of_a_service_are_answered_before_its_key_is_asked_for():
+    client = app(expose_service("GET")(lambda request: Response("ok")))
+    answer = client.options("/")
+    assert (answer.headers["Allow"], answer.body) == ("GET, HEAD, OPTIONS", b"")
+    own = app(expose_service(["GET", "OPTIONS"])(lambda request: Response("own")))
+    assert own.options("/").text == "own"
+
+
+def test_options_of_a_service_where_they_are_not_automatic():
+    settings = {"restproxy.automatic_options": "false"}
+    view = expose_service("GET")(lambda request: Response("ok"))
+    refused = app(view, settings=settings).options("/", status=405)
+    assert refused.headers["Allow"] == "GET, HEAD"
 
 
 def test_views_that_are_no_services():
