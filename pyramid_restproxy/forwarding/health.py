@@ -100,10 +100,14 @@ class Health:
             return True
 
     def succeeded(self) -> None:
-        """Note a request that was answered; a probe closes the circuit."""
+        """Note a request that was answered; a probe closes the circuit.
+
+        An answer to a request that is older than the open circuit says nothing of it.
+        """
         if self._open_until is not None:
             with self._lock:
-                self._close()
+                if self._probing_since is not None:
+                    self._close()
         if self.policy.error_rate:
             with self._lock:
                 self._successes.append(self._clock())
@@ -118,7 +122,9 @@ class Health:
             self._fails.append(now)
             self._forget_old()
             if self._probing_since is not None or self._too_many():
-                self._open_until = now + self.policy.cool_down
+                # what active probes took out stays out
+                until = now + self.policy.cool_down
+                self._open_until = max(self._open_until or until, until)
                 self._probing_since = None
 
     def abandoned(self) -> None:

@@ -108,6 +108,9 @@ def drain_on_sigterm(drain: Drain) -> None:
             threading.Thread(target=_end, args=(drain,), name="drain").start()
 
     if threading.current_thread() is threading.main_thread():
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # A shell that is no terminal's starts its `&` jobs so; it ends us here.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, handle)
     else:
         log.warning("SIGTERM does not drain: the application was made in a thread")

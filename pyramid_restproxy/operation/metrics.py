@@ -16,7 +16,7 @@ from pyramid.request import Request
 from zope.interface import Attribute, Interface
 
 from pyramid_restproxy.exceptions import needs
-from pyramid_restproxy.forwarding.failures import PSEUDONYM
+from pyramid_restproxy.forwarding.failures import PSEUDONYM, Failure
 from pyramid_restproxy.forwarding.forwarder import FORWARDED
 from pyramid_restproxy.forwarding.health import CLOSED, HALF_OPEN, OPEN
 from pyramid_restproxy.forwarding.model import Gateway
@@ -44,19 +44,37 @@ class IFailing(Interface):
     failures = Attribute("How often it failed.")
 
 
+#: Why we answer in the place of a backend.
+ERRORS = frozenset(each.token for each in Failure)
+
+#: What a cache says of a request that it has forwarded (RFC 9211 section 2.2).
+REASONS = frozenset(
+    {"bypass", "method", "uri-miss", "vary-miss", "miss", "request", "stale", "partial"}
+)
+
+
 def refusal(value: str, pseudonym: str = PSEUDONYM) -> str | None:
-    """Read the error from a Proxy-Status value (RFC 9209) where it is ours."""
+    """Read the error from a Proxy-Status value (RFC 9209) where it is ours.
+
+    Backends may say such things in our name; what we never say does not count, or they
+    could make labels without end.
+    """
     name, _, error = value.rpartition(",")[2].strip().partition("; error=")
-    return error if name == pseudonym and error else None
+    return error if name == pseudonym and error in ERRORS else None
 
 
-def cache_outcome(value: str) -> str:
-    """Read ``hit``, ``miss``, ``stale``, ... from a Cache-Status value of ours."""
-    words = [word.strip() for word in value.rpartition(",")[2].split(";")[1:]]
+def cache_outcome(value: str, pseudonym: str = PSEUDONYM) -> str | None:
+    """Read ``hit``, ``miss``, ``stale``, ... from Cache-Status where it is ours.
+
+    :returns: ``other`` for what has no name of its own; None where it is not ours.
+    """
+    name, *words = (word.strip() for word in value.rpartition(",")[2].split(";"))
+    if name != pseudonym:
+        return None
     if "hit" in words:
         return "hit"
-    forwarded = (word[4:] for word in words if word.startswith("fwd="))
-    return next(forwarded, "other")
+    found = [word[4:] for word in words if word.startswith("fwd=")]
+    return found[0] if found and found[0] in REASONS else "other"
 
 
 class Metrics:
@@ -140,10 +158,11 @@ class Metrics:
         """
         route = _route(request)
         self._head_seconds.labels(route).observe(seconds)
-        cached = headers.get("Cache-Status")
+        ours = self._gateway.pseudonym
+        cached = cache_outcome(headers.get("Cache-Status", ""), ours)
         if cached is not None:
-            self._cache.labels(route, cache_outcome(cached)).inc()
-        refused = refusal(headers.get("Proxy-Status", ""), self._gateway.pseudonym)
+            self._cache.labels(route, cached).inc()
+        refused = refusal(headers.get("Proxy-Status", ""), ours)
         if refused is not None:
             self._refusals.labels(route, refused).inc()
 

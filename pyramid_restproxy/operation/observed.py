@@ -123,7 +123,7 @@ def observed_tween_factory(handler: Handler, registry: Registry) -> Handler:
             seconds = time.perf_counter() - story.started
             metrics.answered(request, response.headers, seconds)
         if request_id is not None:
-            response.headerlist.append((field, request_id))
+            response.headers[field] = request_id  # a backend may have echoed its own
         _watch(response, story, over)
         return response
 
@@ -147,7 +147,8 @@ def _watch(response: Response, story: Story, over: Callable[[Story], None]) -> N
 
 def is_exempt(request: Request) -> bool:
     """Say whether a request is answered although the process ends: the health views."""
-    return request.environ["PATH_INFO"] in request.registry.get(HEALTH_PATHS, ())
+    path = request.environ.get("PATH_INFO", "")
+    return path in request.registry.get(HEALTH_PATHS, ())
 
 
 #: Registry key of the paths of the health views.

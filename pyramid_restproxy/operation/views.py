@@ -49,12 +49,19 @@ def add_health_views(
     :param live: the path of the first: always 200.
     :param ready_at: the path of the second: 503 while the process drains.
 
-    Discriminators: those of their routes, ``restproxy.live`` and ``restproxy.ready``.
+    Discriminators: those of their routes, ``restproxy.live`` and ``restproxy.ready``,
+    and ``('restproxy', 'health paths')``.
     """
     for name, path, view in (("live", live, alive), ("ready", ready_at, ready)):
         _check_path(path)
         _add_view(config, f"restproxy.{name}", path, view)
-    config.registry[HEALTH_PATHS] = frozenset({live, ready_at})
+    prefix = f"/{config.route_prefix.strip('/')}" if config.route_prefix else ""
+    paths = frozenset({prefix + live, prefix + ready_at})
+
+    def register() -> None:
+        config.registry[HEALTH_PATHS] = paths
+
+    config.action(("restproxy", "health paths"), register)
 
 
 def add_metrics_view(

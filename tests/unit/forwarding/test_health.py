@@ -135,3 +135,28 @@ def test_a_circuit_that_closes_while_somebody_asks(clock):
 
     health._lock = Closing()
     assert health.admit()
+
+
+def test_an_answer_to_an_older_request_does_not_bring_back_what_probes_took_out():
+    clock = Clock()
+    health = Health(HealthPolicy(max_fails=1, cool_down=10), clock)
+    health.take_out()
+    health.succeeded()
+    assert (health.state, health.admit()) == (OPEN, False)
+    health.failed()
+    clock.now += 100
+    assert (health.state, health.admit()) == (OPEN, False)
+    health.bring_back()
+    assert health.is_closed
+
+
+def test_an_answer_to_an_older_request_does_not_end_the_cool_down():
+    clock = Clock()
+    health = Health(HealthPolicy(max_fails=1, cool_down=10), clock)
+    health.failed()
+    health.succeeded()
+    assert health.state == OPEN
+    clock.now += 11
+    assert health.admit()
+    health.succeeded()
+    assert health.is_closed

@@ -87,3 +87,13 @@ def test_an_application_made_in_a_thread_says_so(caplog):
     thread.start()
     thread.join(10)
     assert "made in a thread" in caplog.text
+
+
+def test_a_process_that_was_started_with_sigint_ignored_ends_all_the_same(monkeypatch):
+    """A shell that is no terminal's starts its ``&`` jobs in that way."""
+    handlers = {signal.SIGINT: signal.SIG_IGN}
+    monkeypatch.setattr(signal, "getsignal", handlers.get)
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    d.drain_on_sigterm(d.Drain(0, 0))
+    assert handlers[signal.SIGINT] is signal.default_int_handler
+    assert callable(handlers[signal.SIGTERM])

@@ -78,6 +78,7 @@ def test_what_is_counted():
         ("pyramid_restproxy; error=dns_error", "dns_error"),
         ("cdn; error=x, pyramid_restproxy; error=dns_error", "dns_error"),
         ("cdn; error=dns_error", None),
+        ("pyramid_restproxy; error=e7", None),
         ("pyramid_restproxy", None),
         ("", None),
     ],
@@ -138,7 +139,11 @@ def test_what_goes_on_without_its_store_is_told():
         ("pyramid_restproxy; hit; ttl=60", "hit"),
         ("pyramid_restproxy; fwd=miss; stored", "miss"),
         ("origin; hit, pyramid_restproxy; fwd=bypass", "bypass"),
-        ("nonsense", "other"),
+        ("pyramid_restproxy", "other"),
+        ("pyramid_restproxy; fwd=w7", "other"),
+        ("origin; hit", None),
+        ("nonsense", None),
+        ("", None),
     ],
 )
 def test_what_a_cache_said(value, outcome):

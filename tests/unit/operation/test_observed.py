@@ -72,6 +72,14 @@ def test_both_sides_are_told_the_name_of_a_request():
         assert missing.headers["X-Request-ID"] != name
 
 
+def test_a_backend_that_echoes_a_name_does_not_double_it():
+    with FakeBackend(Answer(headers=[("X-Request-ID", "backend")])) as backend:
+        app = application({"restproxy.request_id": "X-Request-ID"}, backend.url)
+        answer = webtest.TestApp(app, lint=False).get("/api/x")
+        (told,) = answer.headers.getall("X-Request-ID")
+        assert told == backend.requests[0].header("X-Request-ID")
+
+
 def test_a_trusted_proxy_may_name_it():
     settings = {
         "restproxy.request_id": "X-Request-ID",

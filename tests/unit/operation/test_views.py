@@ -6,6 +6,7 @@ import pytest
 import webtest
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError
+from pyramid.response import Response
 
 from pyramid_restproxy import gateway
 from pyramid_restproxy.operation import views
@@ -71,3 +72,16 @@ def test_the_gateway_of_settings(monkeypatch):
     app.get("/x", status=502)
     app.get("/x", status=429)
     assert wsgi.registry.getUtility(IDrain).grace == 2
+
+
+def test_health_views_below_a_prefix_are_the_ones_that_are_exempt():
+    settings = {"restproxy.allowed_hosts": "good.example"}
+    with Configurator(settings=settings) as config:
+        config.include("pyramid_restproxy")
+        config.include(lambda inner: inner.add_health_views(), route_prefix="/ops")
+        config.add_route("own", "/health/live")
+        config.add_view(lambda request: Response("own"), route_name="own")
+        client = webtest.TestApp(config.make_wsgi_app())
+    probe = {"HTTP_HOST": "10.0.0.1"}
+    assert client.get("/ops/health/live", extra_environ=probe).text == "alive\n"
+    client.get("/health/live", extra_environ=probe, status=421)
