@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from pyramid.exceptions import ConfigurationError
 from pyramid.interfaces import IRoutesMapper
 from pyramid.paster import bootstrap, setup_logging
 from pyramid.registry import Registry
@@ -53,16 +55,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in CALLING:
         return CALLING[words[0]][0](words[1:])
-    options = _parser().parse_args(words)
+    parser = _parser()
+    options = parser.parse_args(words)
     if "ini" not in options:
-        return int(options.run(options, None, sys.stdout))
+        try:
+            return int(options.run(options, None, sys.stdout))
+        except (ConfigurationError, OSError) as error:  # for the user to mend
+            parser.error(str(error))
+    file = options.ini.partition("#")[0]
+    if "://" not in file and not os.path.exists(file):
+        parser.error(f"there is no file {file!r}")
     setup_logging(options.ini)
     with bootstrap(options.ini) as environment:
         return int(options.run(options, environment["registry"], sys.stdout))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="prest", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="prest", description=__doc__.replace("``", "")
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
     routes = commands.add_parser("routes", help="list resources and forwarded routes")
     routes.add_argument("ini", help="the ini file, e.g. development.ini#main")
@@ -97,6 +108,8 @@ def _routes(options: argparse.Namespace, registry: Registry, out: io.TextIOBase)
         views = catalogue.of_route(route.name)
         if route.name in forwarded:
             methods = _methods(views) or "*"
+            if any(row.methods.negated for row in views):
+                methods = "all but CONNECT,TRACE"
             rows.append((route.name, route.pattern, methods, "", forwarded[route.name]))
             continue
         for row in views:
@@ -152,7 +165,8 @@ def _backends(
     options: argparse.Namespace, registry: Registry, out: io.TextIOBase
 ) -> int:
     rows = [("Backend", "Destination", "Weight", "Path", "Answer")]
-    for backend in registry.getUtility(IGateway).backends.values():
+    gateway = registry.queryUtility(IGateway)
+    for backend in gateway.backends.values() if gateway is not None else ():
         if backend.on_use is not None:
             backend.on_use()  # where the destinations come from a provider
         path = backend.options.probe_path or "/"
@@ -179,6 +193,9 @@ def _explain(
         request._process_finished_callbacks()
     for line in describe(decision, request):
         print(line, file=out)
+    forwarded = dict(_forwarded(registry))
+    if decision.route in forwarded and not decision.refusal:
+        print(f"answered by     {forwarded[decision.route]}", file=out)
     return 1 if decision.refusal and not decision.refusal.startswith("none") else 0
 
 

@@ -143,3 +143,49 @@ def test_backends_that_answer_and_one_that_does_not(capsys, ini, tmp_path):
 def ini_logging(ini):
     with open(ini) as file:
         return "[loggers]" + file.read().partition("[loggers]")[2]
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["routes", "nope.ini"], "there is no file 'nope.ini'"),
+        (["keys", "new", "bad name", "--file", "keys"], "cannot be the name"),
+        (["keys", "new", "a", "--file", "/nowhere/at/all/keys"], "/nowhere/at/all"),
+    ],
+)
+def test_what_the_user_can_mend_is_said_in_a_line(capsys, words, says):
+    with pytest.raises(SystemExit) as caught:
+        prest.main(words)
+    assert caught.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_forwarded_routes_are_shown_as_they_are(ini, capsys):
+    prest.main(["routes", ini])
+    (line,) = (
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("users ")
+    )
+    assert "all but CONNECT,TRACE" in line
+    assert prest.main(["explain", ini, "GET", "/api/x"]) == 0
+    assert "answered by     -> users" in capsys.readouterr().out
+
+
+def plain(global_config, **settings):
+    with Configurator(settings=settings) as config:
+        config.add_route("plain", "/plain")
+        return config.make_wsgi_app()
+
+
+def test_an_application_without_backends(tmp_path, capsys):
+    path = tmp_path / "plain.ini"
+    path.write_text("[app:main]\nuse = call:tests.unit.test_prest:plain\n")
+    assert prest.main(["backends", str(path)]) == 0
+    assert "Destination" in capsys.readouterr().out
+
+
+def test_help_has_no_marks_of_rest(capsys):
+    with pytest.raises(SystemExit):
+        prest.main(["--help"])
+    assert "``" not in capsys.readouterr().out
