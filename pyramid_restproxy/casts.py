@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from pyramid.settings import asbool
 
@@ -62,7 +63,9 @@ def lines(value: object) -> tuple[str, ...]:
     """Split a setting into its non-empty lines, stripped."""
     if isinstance(value, str):
         return tuple(line.strip() for line in value.splitlines() if line.strip())
-    return words(value)
+    if isinstance(value, (tuple, list)) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    raise ValueError("expected lines of text, or a list of them")
 
 
 def tokens(value: object) -> tuple[str, ...]:
@@ -71,6 +74,26 @@ def tokens(value: object) -> tuple[str, ...]:
     for word in found:
         if not TOKEN.fullmatch(word):
             raise ValueError(f"{word!r} is not a token")
+    return found
+
+
+def token(value: object) -> str:
+    """Read a name that is a token."""
+    word = tokens_or_nothing(value)
+    if not word:
+        raise ValueError("expected a name")
+    return word
+
+
+#: What servers report.
+_HTTP_VERSIONS = ("1.0", "1.1", "2", "2.0", "3", "3.0")
+
+
+def http_versions(value: object) -> tuple[str, ...]:
+    """Read versions of HTTP."""
+    found = words(value)
+    if not found or not set(found) <= set(_HTTP_VERSIONS):
+        raise ValueError(f"expected some of {', '.join(_HTTP_VERSIONS)}")
     return found
 
 
@@ -93,12 +116,25 @@ def override_methods(value: object) -> tuple[str, ...]:
     return methods
 
 
+def _read(kind: type, value: object, expected: str) -> Any:
+    """Read a number; Python's own words about it help nobody with a setting."""
+    try:
+        return kind(value)
+    except (TypeError, ValueError):
+        raise ValueError(expected) from None
+
+
+#: What the clocks of all systems can count to, seconds: some 30 years.
+LONGEST = 1e9
+
+
 def seconds(value: object) -> float:
     """Read a positive number of seconds."""
-    number = float(value)  # type: ignore[arg-type]
-    if not 0 < number < float("inf"):
-        raise ValueError("expected a positive number of seconds")
-    return number
+    expected = "expected a positive number of seconds, without a unit, e.g. 30 or 0.5"
+    number = _read(float, value, expected)
+    if not 0 < number <= LONGEST:
+        raise ValueError(expected)
+    return float(number)
 
 
 def optional_seconds(value: object) -> float | None:
@@ -108,10 +144,11 @@ def optional_seconds(value: object) -> float | None:
 
 def size(value: object) -> int:
     """Read a size in bytes, zero or more."""
-    number = int(value)  # type: ignore[call-overload]
+    expected = "expected a number of bytes, without a unit, e.g. 1048576 for 1 MiB"
+    number = _read(int, value, expected)
     if number < 0:
-        raise ValueError("expected zero or more bytes")
-    return number
+        raise ValueError(expected)
+    return int(number)
 
 
 def text(value: object) -> str:
@@ -144,9 +181,10 @@ def one_of(*allowed: str) -> Callable[[object], str]:
 
 def number(value: object) -> int:
     """Read a whole number, zero or more."""
-    found = int(value)  # type: ignore[call-overload]
+    expected = "expected a whole number, zero or more"
+    found = _read(int, value, expected)
     if found < 0:
-        raise ValueError("expected a whole number, zero or more")
+        raise ValueError(expected)
     return int(found)
 
 
@@ -157,10 +195,11 @@ def optional_number(value: object) -> int | None:
 
 def share(value: object) -> float:
     """Read a share between 0 and 1."""
-    found = float(value)  # type: ignore[arg-type]
+    expected = "expected a share between 0 and 1, e.g. 0.2"
+    found = _read(float, value, expected)
     if not 0 <= found <= 1:
-        raise ValueError("expected a share between 0 and 1")
-    return found
+        raise ValueError(expected)
+    return float(found)
 
 
 def statuses(value: object) -> tuple[int, ...]:
@@ -168,9 +207,10 @@ def statuses(value: object) -> tuple[int, ...]:
     listed = [value] if isinstance(value, int) else value
     if isinstance(listed, str):
         listed = words(listed)
-    found = tuple(int(each) for each in listed)  # type: ignore[attr-defined]
+    expected = "expected status codes from 400 to 599"
+    found = tuple(_read(int, each, expected) for each in listed)  # type: ignore[attr-defined]
     if not all(400 <= each <= 599 for each in found):
-        raise ValueError("expected status codes from 400 to 599")
+        raise ValueError(expected)
     return found
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from pyramid.config import PHASE0_CONFIG, Configurator
@@ -26,6 +27,7 @@ from pyramid_restproxy.casts import (
     certificate,
     fields,
     host_policy,
+    http_versions,
     lines,
     number,
     one_of,
@@ -40,6 +42,7 @@ from pyramid_restproxy.casts import (
     statuses,
     store_url,
     text,
+    token,
     tokens,
     tokens_or_nothing,
     verification,
@@ -70,6 +73,7 @@ class Setting:
     :ivar default: the value when the setting is absent.
     :ivar unit: for the docs: ``seconds``, ``bytes``, ``words``, ...
     :ivar effect: for the docs: what it does, in one sentence.
+    :ivar secret: whether the value may hold a credential; then no message repeats it.
     """
 
     name: str
@@ -77,6 +81,7 @@ class Setting:
     default: Any
     unit: str
     effect: str
+    secret: bool = False
 
     @property
     def attribute(self) -> str:
@@ -90,8 +95,8 @@ SETTINGS = (
         one_of("problem", "envelope"),
         "problem",
         "word",
-        "Shape of error bodies for machines: RFC 9457 problem documents, "
-        'or ``{"error": {code, type, message}}``.',
+        "Shape of error bodies for machines: ``problem``, RFC 9457 problem documents, "
+        'or ``envelope``, ``{"error": {code, type, message}}``.',
     ),
     Setting(
         "error_template",
@@ -106,8 +111,9 @@ SETTINGS = (
         one_of("problem", "raise"),
         "problem",
         "word",
-        "What becomes of an exception that no view handles: a 500 without "
-        "any detail (and the traceback in the log), or raised to the server.",
+        "What becomes of an exception that no view handles: ``problem``, a 500 "
+        "without any detail (and the traceback in the log), or ``raise``, it goes on "
+        "to the server.",
     ),
     Setting(
         "representations",
@@ -121,8 +127,8 @@ SETTINGS = (
         one_of("refuse", "fallback"),
         "refuse",
         "word",
-        "When nothing fits Accept: answer 406, or send the first "
-        "representation all the same.",
+        "When nothing fits Accept: ``refuse``, answer 406, or ``fallback``, send the "
+        "first representation all the same.",
     ),
     Setting(
         "format_parameter",
@@ -187,7 +193,7 @@ SETTINGS = (
         "ignore",
         "word",
         "What becomes of a request whose override is not allowed or "
-        "ambiguous: it stays POST, or it is answered 400.",
+        "ambiguous: ``ignore``, it stays POST, or ``reject``, it is answered 400.",
     ),
     Setting(
         "override.peek",
@@ -265,10 +271,19 @@ SETTINGS = (
         "URL",
         "Where processes share counts, nonces, tokens and cached answers: "
         "``redis://host:6379/0``, or each process's own memory where it is empty.",
+        secret=True,
+    ),
+    Setting(
+        "store.prefix",
+        token,
+        "restproxy",
+        "name",
+        "What all names in that Redis begin with. Applications that share a Redis need "
+        "different ones, or the logins and tokens of one are good in the other.",
     ),
     Setting(
         "api_keys.header",
-        tokens_or_nothing,
+        token,
         "api-key",
         "name",
         "Header field that carries an API key.",
@@ -295,6 +310,7 @@ SETTINGS = (
         "Keys with which requests that come in may be signed, ``id secret "
         "[expires=...]``, one a line. A secret is ``env:VARIABLE``, ``file:PATH``, "
         "``base64:...``, ``hex:...`` or ``whsec_...``.",
+        secret=True,
     ),
     Setting(
         "signing_keys.file",
@@ -310,6 +326,7 @@ SETTINGS = (
         "lines",
         "Keys for sealed parameters, in the form of ``restproxy.signing_keys``; the "
         "last one seals.",
+        secret=True,
     ),
     Setting(
         "token_validator",
@@ -321,7 +338,7 @@ SETTINGS = (
     ),
     Setting(
         "user_token.field",
-        tokens_or_nothing,
+        token,
         "user-token",
         "name",
         "Header field that carries a user token.",
@@ -362,6 +379,7 @@ SETTINGS = (
         "text",
         "Key of what the gateway signs for itself: affinity cookies, what it keeps in "
         "the store. The same in all processes; without one each has its own.",
+        secret=True,
     ),
     Setting(
         "trusted_proxies",
@@ -391,7 +409,7 @@ SETTINGS = (
     ),
     Setting(
         "http_versions",
-        tokens,
+        http_versions,
         ("1.0", "1.1"),
         "words",
         "Versions of HTTP that are served, as the server reports them; others are "
@@ -477,6 +495,7 @@ BACKEND_OPTIONS = (
         "lines",
         "Header fields that every request to it gets, e.g. the gateway's own key; they "
         "replace those of the client.",
+        secret=True,
     ),
     Setting(
         "sign_with",
@@ -486,6 +505,7 @@ BACKEND_OPTIONS = (
         "Sign every request to it: the id of a key, its secret as in "
         "``restproxy.signing_keys``, and ``request``, ``body``, ``webhook`` or "
         "``rfc9421``, ``request`` where that is left out.",
+        secret=True,
     ),
     Setting(
         "verify",
@@ -509,10 +529,11 @@ BACKEND_OPTIONS = (
         "URL",
         "A second proxy on the way, ``http://host:port``. The environment's is never "
         "used.",
+        secret=True,
     ),
     Setting(
         "pool_size",
-        size,
+        number,
         32,
         "connections",
         "How many idle connections are kept for each destination.",
@@ -546,7 +567,8 @@ BACKEND_OPTIONS = (
         one_of("redistribute", "refuse"),
         "redistribute",
         "word",
-        "When that destination is gone: ask another, or answer 503.",
+        "When that destination is gone: ``redistribute``, ask another, or ``refuse``, "
+        "answer 503.",
     ),
     Setting(
         "retries",
@@ -597,8 +619,8 @@ BACKEND_OPTIONS = (
         share,
         0.0,
         "share",
-        "Share of failed requests within ``fail_window`` that has the same effect, "
-        "from ``min_volume`` requests on; 0 for never.",
+        "Share of failed requests within ``fail_window`` after which it rests as after "
+        "``max_fails``, from ``min_volume`` requests on; 0 for never.",
     ),
     Setting(
         "min_volume",
@@ -737,6 +759,7 @@ class Settings:
     drain_grace: float | None = None  #: seconds
     drain_timeout: float = 30.0  #: seconds
     store: str = field(default="", repr=False)  # may hold a password
+    store_prefix: str = "restproxy"
     api_keys_header: str = "api-key"
     api_keys: tuple[str, ...] = ()
     api_keys_file: str = ""
@@ -767,6 +790,9 @@ class Settings:
     transforms: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
 
+#: How the lines of ``restproxy.transforms.<name>`` are read.
+_LINES = Setting(TRANSFORMS, lines, (), "lines", "", secret=True)
+
 _TABLE = {row.name: row for row in SETTINGS}
 _BACKEND_TABLE = {row.name: row for row in BACKEND_OPTIONS}
 
@@ -778,9 +804,8 @@ def read(row: Setting, full_name: str, value: object) -> Any:
     """
     try:
         return row.cast(value)
-    except (TypeError, ValueError) as error:
-        # what may hold a password is not shown
-        shown = "..." if row.cast in (proxy_url, store_url, fields) else repr(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        shown = "..." if row.secret else repr(value)
         raise ConfigurationError(f"{full_name} = {shown}: {error}") from error
 
 
@@ -805,14 +830,11 @@ def parse_settings(raw: Mapping[str, Any]) -> Settings:
         elif name.startswith(TRANSFORMS) and BACKEND_NAME.fullmatch(
             name[len(TRANSFORMS) :]
         ):
-            transforms[name[len(TRANSFORMS) :]] = lines(value)
+            transforms[name[len(TRANSFORMS) :]] = read(_LINES, full_name, value)
         elif name in _TABLE:
             values[_TABLE[name].attribute] = read(_TABLE[name], full_name, value)
         else:
-            raise ConfigurationError(
-                f"{full_name} is not a setting of pyramid_restproxy. Known: "
-                + ", ".join(PREFIX + known for known in sorted(_TABLE))
-            )
+            raise _unknown(full_name)
     return Settings(**values, backend=backend, transforms=transforms)
 
 
@@ -820,12 +842,23 @@ def _backend_option(full_name: str, name: str, value: object) -> tuple[str, str,
     _, _, rest = name.partition(".")
     owner, _, option = rest.partition(".")
     if not BACKEND_NAME.fullmatch(owner) or option not in _BACKEND_TABLE:
-        raise ConfigurationError(
-            f"{full_name} is not a setting of pyramid_restproxy. Options of a "
-            "backend: "
-            + ", ".join(f"{PREFIX}backend.NAME.{known}" for known in _BACKEND_TABLE)
-        )
+        raise _unknown(full_name)
     return owner, option, read(_BACKEND_TABLE[option], full_name, value)
+
+
+def _unknown(full_name: str) -> ConfigurationError:
+    """Make the error of a name that is no setting; it names those that are near."""
+    of_backends = [f"{PREFIX}backend.NAME.{name}" for name in _BACKEND_TABLE]
+    known = [*(PREFIX + name for name in _TABLE), *of_backends]
+    known.append(f"{PREFIX}{TRANSFORMS}NAME")
+    meant = re.sub(r"^(restproxy\.backend)\.[^.]*\.", r"\1.NAME.", full_name)
+    near = get_close_matches(meant, known, cutoff=0.75)
+    advice = (
+        f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}"
+    )
+    return ConfigurationError(
+        f"{full_name} is not a setting of pyramid_restproxy. {advice}"
+    )
 
 
 def settings_of(registry: Registry) -> Settings:

@@ -76,20 +76,22 @@ def store_of(registry: Registry) -> Store:
     with _making:
         store: Store | None = registry.queryUtility(IStore)
         if store is None:
-            store = make_store(settings_of(registry).store)
+            settings = settings_of(registry)
+            store = make_store(settings.store, settings.store_prefix)
             registry.registerUtility(store, IStore)
             if isinstance(store, RedisStore):
                 registry.registerUtility(store, IFailing, "trust")
     return store
 
 
-def make_store(url: str) -> Store:
+def make_store(url: str, prefix: str = "restproxy") -> Store:
     """Make the store of an application.
 
     :param url: ``redis://host:port/db``, or ``''`` for this process's memory.
+    :param prefix: what names in that Redis begin with; it keeps applications apart.
     :raises MissingExtra: where redis is wanted and not installed.
     """
-    return RedisStore(url) if url else MemoryStore()
+    return RedisStore(url, f"{prefix}:trust:") if url else MemoryStore()
 
 
 class StoreNonces:

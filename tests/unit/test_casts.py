@@ -57,3 +57,27 @@ def test_what_it_means(cast, raw, value):
 def test_what_it_is_not(cast, raw):
     with pytest.raises((ValueError, TypeError)):
         cast(raw)
+
+
+@pytest.mark.parametrize(
+    "cast, value, says",
+    [
+        (casts.seconds, "30s", "without a unit"),
+        (casts.seconds, "1e12", "without a unit"),
+        (casts.size, "1MB", "without a unit"),
+        (casts.number, "many", "whole number"),
+        (casts.share, "half", "between 0 and 1"),
+        (casts.statuses, "5xx", "400 to 599"),
+        (casts.token, "", "a name"),
+        (casts.http_versions, "", "1.1"),
+        (casts.http_versions, "nonsense", "1.1"),
+    ],
+)
+def test_errors_say_what_is_expected(cast, value, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        cast(value)
+    assert "could not convert" not in str(caught.value)
+
+
+def test_versions_of_http():
+    assert casts.http_versions("1.1 2") == ("1.1", "2")

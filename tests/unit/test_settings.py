@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from pyramid.config import Configurator
@@ -163,3 +163,36 @@ def test_a_repr_shows_no_key(name):
     made = s.parse_settings({f"restproxy.{name}": "a hex:5e5e\nb env:B"})
     assert getattr(made, name) == ("a hex:5e5e", "b env:B")
     assert "5e5e" not in repr(made)
+
+
+@pytest.mark.parametrize(
+    "name, meant",
+    [
+        ("erors", "restproxy.errors"),
+        ("backend.users.conect_timeout", "restproxy.backend.NAME.connect_timeout"),
+        ("transform.own", "restproxy.transforms.NAME"),
+    ],
+)
+def test_a_name_with_a_mistake_is_told_the_one_that_was_meant(name, meant):
+    with pytest.raises(ConfigurationError) as caught:
+        s.parse_settings({f"restproxy.{name}": "x"})
+    assert f"Did you mean {meant}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in (*s.SETTINGS, *s.BACKEND_OPTIONS) if row.secret]
+)
+def test_what_may_hold_a_secret_is_repeated_by_no_error(row):
+    refused = ValueError("what is wrong, without the value")
+
+    def cast(value):
+        raise refused
+
+    with pytest.raises(ConfigurationError) as caught:
+        s.read(replace(row, cast=cast), row.name, "S3CRET")
+    assert "S3CRET" not in str(caught.value) and row.name in str(caught.value)
+
+
+def test_lines_of_transforms_are_lines():
+    with pytest.raises(ConfigurationError, match=r"restproxy\.transforms\.x"):
+        s.parse_settings({"restproxy.transforms.x": 5})

@@ -9,10 +9,12 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import pytest
+from limits import parse
 from pyramid.config import Configurator
 
 from pyramid_restproxy.exceptions import MissingExtra
 from pyramid_restproxy.operation.metrics import IFailing
+from pyramid_restproxy.trust.limits import IRateLimiter
 from pyramid_restproxy.trust.memory_store import MemoryStore
 from pyramid_restproxy.trust.redis_store import RedisStore
 from pyramid_restproxy.trust.refusals import StoreUnavailable
@@ -240,3 +242,21 @@ def test_nobody_there_is_no_answer():
     store = RedisStore("redis://127.0.0.1:1/0")
     with pytest.raises(StoreUnavailable):
         StoreNonces(store).add("n", 60)
+
+
+def test_applications_with_one_redis_and_other_prefixes_are_kept_apart(redis_url):
+    blog, bank = make_store(redis_url, "blog"), make_store(redis_url, "bank")
+    blog.set("login:ann", {"user": "ann"}, 60)
+    assert (blog.get("login:ann"), bank.get("login:ann")) == ({"user": "ann"}, None)
+    assert StoreNonces(blog).add("n", 60) and StoreNonces(bank).add("n", 60)
+
+
+def test_the_setting_of_the_prefix(redis_url):
+    settings = {"restproxy.store": redis_url, "restproxy.store.prefix": "blog"}
+    with Configurator(settings=settings) as config:
+        config.include("pyramid_restproxy")
+    store_of(config.registry).set("k", 1, 60)
+    assert make_store(redis_url, "blog").get("k") == 1
+    config.registry.getUtility(IRateLimiter).take([parse("5/minute")], "ann")
+    names = [name.decode() for name in store_of(config.registry)._link._redis.keys()]
+    assert [name for name in names if "ann" in name and name.startswith("blog:limits")]
