@@ -70,14 +70,17 @@ class RedisLink:
 
         :raises RedisAway: where there is no answer.
         """
-        if self._resume_at is not None and not self._may_try():
+        paused = self._resume_at is not None
+        if paused and not self._may_try():
             raise RedisAway
         try:
             result = operation(self._redis)
         except self._errors as error:
             self._note_failure(error)
             raise RedisAway from error
-        self._resume_at = None
+        if paused:  # what was asked before a failure does not end its pause
+            with self._lock:
+                self._resume_at = None
         return result
 
     def close(self) -> None:

@@ -38,6 +38,9 @@ def round_robin() -> Picker:
     def pick(endpoints: Sequence[Endpoint]) -> Endpoint:
         with lock:
             total = 0.0
+            if len(credit) > 2 * len(endpoints) + 64:  # most of them are gone
+                for url in credit.keys() - {each.url for each in endpoints}:
+                    del credit[url]
             for each in endpoints:
                 credit[each.url] = credit.get(each.url, 0.0) + each.weight
                 total += each.weight

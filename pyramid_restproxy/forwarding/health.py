@@ -63,9 +63,10 @@ class Health:
     @property
     def state(self) -> str:
         """``closed``, ``open`` or ``half-open``."""
-        if self._open_until is None:
+        until = self._open_until  # read once: another thread may close it meanwhile
+        if until is None:
             return CLOSED
-        waiting = self._clock() < self._open_until
+        waiting = self._clock() < until
         return OPEN if waiting and self._probing_since is None else HALF_OPEN
 
     @property

@@ -12,6 +12,7 @@ import random
 import threading
 import weakref
 
+from pyramid_restproxy.forwarding.attempts import finish, host_for
 from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.endpoint import Endpoint
 from pyramid_restproxy.forwarding.failures import TRANSPORT_ERRORS, failure_of
@@ -26,22 +27,22 @@ log = logging.getLogger(__name__)
 
 
 def probe(backend: Backend, destination: Destination, path: str) -> str:
-    """Ask one destination for a path.
+    """Ask one destination for a path, with the backend's own fields and signature.
 
     :param path: below the destination's URL.
     :returns: what is wrong: ``''`` for an answer of 2xx or 3xx, else the status or the
         Proxy-Status token of the failure.
     """
     options = backend.options
-    host = destination.authority if options.host == "preserve" else options.host
     outgoing = Outgoing(
         "GET",
         join_path(destination.base_path, path),
-        [("Host", destination.authority if host == "destination" else host)],
+        [("Host", host_for(backend, destination))],
         None,
         0,
         Deadline(options.probe_timeout, options.probe_timeout),
     )
+    finish(outgoing, backend, destination)
     try:
         answer = send(backend.adapter, outgoing, destination, options)
     except TRANSPORT_ERRORS as error:
@@ -81,7 +82,10 @@ class Prober:
             backend = self._backend()
             if backend is None:
                 return
-            self.look(backend)
+            try:
+                self.look(backend)
+            except Exception:  # an adapter or a signer of the application's
+                log.exception("backend %r: its probes failed", backend.name)
             pause = backend.options.probe_interval * random.uniform(0.9, 1.1)
             del backend  # it may go while this waits
             self._stopped.wait(pause)

@@ -54,6 +54,7 @@ def make_endpoints(
             )
         where = url if isinstance(url, Destination) else Destination.parse(backend, url)
         endpoint = before.get(where.url) or Endpoint(where, Health(policy))
+        endpoint.destination = where  # the query of the URL may be another one
         endpoint.weight = float(weight)
         found[where.url] = endpoint
     return tuple(found.values())

@@ -160,3 +160,16 @@ def test_an_answer_to_an_older_request_does_not_end_the_cool_down():
     assert health.admit()
     health.succeeded()
     assert health.is_closed
+
+
+def test_a_circuit_that_closes_while_its_state_is_asked_for(clock):
+    health = Health(HealthPolicy(max_fails=1, cool_down=5), clock)
+    failing(health, 1)
+
+    def closing():
+        health.bring_back()
+        return clock.now
+
+    health._clock = closing
+    assert health.state == OPEN
+    assert health.state == CLOSED

@@ -196,3 +196,32 @@ def test_the_thread_can_be_stopped():
         thread.join(10)
         assert not thread.is_alive()
         backend.adapter.close()
+
+
+def test_a_probe_carries_what_every_request_to_the_backend_gets():
+    with FakeBackend(UP) as fake:
+        backend = backend_of(fake.url, headers=(("X-Key", "own"),))
+        backend.sign = lambda made, scheme: [("X-Signed", made.target)]
+        probes.probe(backend, backend.endpoints[0].destination, "/up")
+        (asked,) = fake.requests
+    assert asked.header("X-Key") == "own"
+    assert asked.header("X-Signed") == "/up"
+
+
+def test_an_adapter_that_raises_what_is_no_failure_ends_no_probes(caplog):
+    class Broken(KeepAliveAdapter):
+        asked = threading.Semaphore(0)
+
+        def exchange(self, *args, **options):
+            self.asked.release()
+            raise RuntimeError("a fault of the adapter")
+
+    options = {"probe_interval": 0.001}
+    backend = backend_of("http://127.0.0.1:9", adapter=Broken(), **options)
+    prober = probes.Prober(backend)
+    prober()
+    try:
+        assert all(Broken.asked.acquire(timeout=10) for _ in range(3))
+    finally:
+        prober.stop()
+    assert "its probes failed" in caplog.text

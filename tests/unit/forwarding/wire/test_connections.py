@@ -441,6 +441,21 @@ def test_a_connection_that_was_idle_too_long_is_not_taken(serve):
     assert pool.take(where) is None
 
 
+def test_connections_that_nobody_takes_any_more_are_closed_when_others_come(serve):
+    server = serve(wait_for_end)
+    where, gone = origin(server), origin(server)._replace(host="localhost")
+    pool = Pool(10, 1000)
+    first, second = (connect(where, 5, FOREVER) for _ in range(2))
+    pool.give(gone, first)
+    pool.give(where, second)
+    first.idle_since -= 2000
+    pool._sweep_at = 0.0
+    pool.give(where, connect(where, 5, FOREVER))
+    assert pool.count() == 2
+    assert list(pool._idle) == [where]
+    pool.close()
+
+
 def test_bug_a_pool_in_a_cycle_closes_its_sockets_without_a_warning(serve):
     pool, where = Pool(2, 30), origin(serve(wait_for_end))
     made = connect(where, 5, FOREVER)
