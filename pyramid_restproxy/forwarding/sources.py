@@ -67,6 +67,7 @@ class Source:
     :param every: seconds between two calls of it.
     :param use: takes what it said; raises ConfigurationError for what is none.
     :param clock: monotonic seconds.
+    :param backend: its name, for the log.
     """
 
     def __init__(
@@ -75,7 +76,10 @@ class Source:
         every: float,
         use: Callable[[Iterable[Given]], None],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        backend: str = "",
     ) -> None:
+        self._backend = backend
         self._provider = provider
         self._every = every
         self._use = use
@@ -100,7 +104,10 @@ class Source:
         try:
             self._use(self._provider())
         except Exception:  # the application's code, or a file or name server away
-            log.exception("destinations could not be found; the known ones stay")
+            log.exception(
+                "backend %r: its destinations could not be found; the known ones stay",
+                self._backend,
+            )
         self._next = self._clock() + self._every
 
 

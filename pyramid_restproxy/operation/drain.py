@@ -2,7 +2,7 @@
 
 First the readiness view says 503 while requests are still served, so that a balancer
 can turn away; after the grace time new requests are answered 503; when none is in
-flight, or the timeout is over, the process gets the signal that it would have got.
+flight, or the timeout is over, the process gets SIGINT, as by Ctrl+C.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ def drain_on_sigterm(drain: Drain) -> None:
     """Drain this process when it gets SIGTERM, then end it.
 
     For servers that leave the signal alone (waitress); gunicorn and others have a
-    graceful stop of their own. Works in the main thread only, as signals do.
+    graceful stop of their own. Works in the main thread only, as signals do; a handler
+    that the application has set for SIGTERM is replaced.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:

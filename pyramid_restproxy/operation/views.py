@@ -73,7 +73,8 @@ def add_metrics_view(
         from the world where the proxy in front does not.
     :raises MissingExtra: where prometheus_client is not installed.
 
-    Discriminator: that of its route, ``restproxy.metrics``.
+    Discriminators ``('restproxy', 'metrics')`` and that of its route,
+    ``restproxy.metrics``; introspectable category ``restproxy operation``.
     """
     _check_path(path)
 
@@ -86,7 +87,10 @@ def add_metrics_view(
             if isinstance(backend.adapter, KeepAliveAdapter):
                 backend.adapter.on_connect = partial(metrics.connected, backend.name)
 
-    config.action(("restproxy", "metrics"), register, order=CHECK_ORDER)
+    intr = _told(config, "metrics", {"path": path})
+    config.action(
+        ("restproxy", "metrics"), register, introspectables=(intr,), order=CHECK_ORDER
+    )
     _add_view(config, "restproxy.metrics", path, _show_metrics, permission)
 
 
@@ -105,17 +109,28 @@ def add_drain(config: Configurator, grace: float = 5.0, timeout: float = 30.0) -
     :param timeout: seconds after them in which those in flight may finish.
     :raises ConfigurationError: where one of them is negative.
 
-    Discriminator ``('restproxy', 'drain')``.
+    Discriminator ``('restproxy', 'drain')``; introspectable category
+    ``restproxy operation``.
     """
-    if grace < 0 or timeout < 0:
-        raise ConfigurationError("add_drain: grace and timeout must not be negative")
+    for option, value in (("grace", grace), ("timeout", timeout)):
+        if not isinstance(value, (int, float)) or value < 0:
+            raise ConfigurationError(
+                f"add_drain: {option}={value!r}: expected zero or more seconds"
+            )
 
     def register() -> None:
         drain = Drain(grace, timeout)
         config.registry.registerUtility(drain, IDrain)
         drain_on_sigterm(drain)
 
-    config.action(("restproxy", "drain"), register)
+    intr = _told(config, "drain", {"grace": grace, "timeout": timeout})
+    config.action(("restproxy", "drain"), register, introspectables=(intr,))
+
+
+def _told(config: Configurator, kind: str, told: dict[str, Any]) -> Any:
+    intr = config.introspectable("restproxy operation", kind, kind, kind)
+    intr.update(told)
+    return intr
 
 
 def _check_path(path: Any) -> None:

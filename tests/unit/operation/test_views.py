@@ -33,11 +33,11 @@ def test_paths_are_checked(directive):
         getattr(config, directive)("up")
 
 
-@pytest.mark.parametrize("options", [{"grace": -1}, {"timeout": -1}])
+@pytest.mark.parametrize("options", [{"grace": -1}, {"timeout": "5"}])
 def test_times_are_checked(options):
     config = Configurator()
     config.include("pyramid_restproxy")
-    with pytest.raises(ConfigurationError, match="negative"):
+    with pytest.raises(ConfigurationError, match="zero or more seconds"):
         config.add_drain(**options)
 
 
@@ -85,3 +85,11 @@ def test_health_views_below_a_prefix_are_the_ones_that_are_exempt():
     probe = {"HTTP_HOST": "10.0.0.1"}
     assert client.get("/ops/health/live", extra_environ=probe).text == "alive\n"
     client.get("/health/live", extra_environ=probe, status=421)
+
+
+def test_what_operation_was_given_can_be_looked_at():
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_metrics_view("/m")
+    told = config.introspector.get("restproxy operation", "metrics")
+    assert dict(told) == {"path": "/m"}
