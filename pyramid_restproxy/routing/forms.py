@@ -54,7 +54,8 @@ def delete_form(
     :param remove: a CSS selector: the closest such element goes away when the
         script has deleted the resource; without one the page follows the redirect.
     :param describe: the button's name for screen readers, e.g. ``Delete "Hello"``.
-    :param fields: further hidden fields, by name.
+    :param fields: further hidden fields, by name; the view has them in
+        ``request.POST``.
     """
     hidden = {"csrf_token": csrf_token} if csrf_token else {}
     inputs = "".join(_hidden(n, v) for n, v in {**hidden, **(fields or {})}.items())

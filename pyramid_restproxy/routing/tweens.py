@@ -1,8 +1,10 @@
 """The two tweens of routing, and in which order they stand.
 
 ``override`` is near the ingress: routing, CSRF check and predicates must see the
-effective method. ``refusals`` is nearest to the router, under Pyramid's exception
-views, so that these can give 405, 415 and 406 a face of their own.
+effective method. It also makes the redirects for the script of forms
+(``static/forms.js``) mean what they mean after a form. ``refusals`` is nearest to the
+router, under Pyramid's exception views, so that these can give 405, 415 and 406 a
+face of their own.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ Handler = Callable[[Request], Response]
 OVERRIDE = "pyramid_restproxy.routing.tweens.override_tween_factory"
 REFUSALS = "pyramid_restproxy.routing.tweens.refusals_tween_factory"
 
+#: Environ key of the field by which ``static/forms.js`` marks its requests.
+SCRIPTED = "HTTP_X_REST_FORM"
+
 
 @implementer(IMethodOverridden)
 class MethodOverridden:
@@ -41,24 +46,39 @@ class MethodOverridden:
 
 
 def override_tween_factory(handler: Handler, registry: Registry) -> Handler:
-    """Make the tween that gives POST requests the method they mean."""
+    """Make the tween that gives POST requests the method they mean.
+
+    Redirects for the script are looked at without override, too.
+    """
     settings = settings_of(registry)
-    if not settings.override_enabled:
-        return handler
+    enabled = settings.override_enabled
     policy = OverridePolicy.from_settings(settings)
 
     def override_tween(request: Request) -> Response:
         environ = request.environ
-        if environ["REQUEST_METHOD"] == "POST":
+        if enabled and environ["REQUEST_METHOD"] == "POST":
             try:
                 applied = apply(environ, policy)
             except MalformedRequest as refused:
                 return refused
             if applied and registry.has_listeners:
                 registry.notify(MethodOverridden(request, applied))
-        return handler(request)
+        response = handler(request)
+        if SCRIPTED in environ:
+            _follow_with_get(response)
+        return response
 
     return override_tween
+
+
+def _follow_with_get(response: Response) -> None:
+    """Make a redirect one that is followed with GET, whatever the method was.
+
+    After a form browsers do so anyway; ``fetch`` repeats PUT, PATCH and DELETE at the
+    target, where DELETE would do harm. 307 and 308 mean that (RFC 9110 section 15.4).
+    """
+    if response.status_code in (301, 302):
+        response.status_code = 303
 
 
 def refusals_tween_factory(handler: Handler, registry: Registry) -> Handler:

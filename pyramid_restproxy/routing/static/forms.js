@@ -1,31 +1,56 @@
 /* Sends forms marked data-rest with the method they mean, instead of tunnelling it
-   through POST. Without this script the same forms work through the override.
+   through POST. Without this script the same forms work through the override, and but
+   for the method the application sees the same: URL, fields, files, redirects.
 
    data-rest             take this form over
    data-rest-confirm     a question to ask first
    data-rest-remove      a selector: remove the closest such element on success
-   Events on the form (they bubble): rest:done, rest:failed, detail.response. */
+   Events on the form (they bubble): rest:done, rest:failed, detail.response.
+
+   A redirect must be followed with GET, as after a form. fetch() does so for POST, but
+   repeats PUT, PATCH and DELETE at the target of a 301 or 302 (Fetch standard, "HTTP-
+   redirect fetch"): a view that deletes an item and leads to the list would have the
+   list deleted too. And it never shows a script where a redirect leads. So requests
+   say X-Rest-Form, and the override tween answers those with 303 instead. */
 (() => {
   "use strict";
 
   const FIELD = "_method";
+  const REAL = ["PUT", "PATCH", "DELETE"];
 
-  const request = (form, submitter) => {
-    const data = new FormData(form, submitter);
-    const method = (data.get(FIELD) || form.method || "post").toUpperCase();
-    const token = data.get("csrf_token");
-    data.delete(FIELD);
+  // HTML standard, "constructing the form data set": what URLSearchParams leaves to us.
+  const lines = (text) => text.replace(/\r\n?|\n/g, "\r\n");
+  const pair = ([name, value]) => [lines(name), lines(value.name ?? value)];
+
+  const BODIES = {
+    "application/x-www-form-urlencoded": (data) =>
+      new URLSearchParams(Array.from(data, pair)),
+    "multipart/form-data": (data) => data,
+  };
+
+  // What the button says (formaction="..."), else the form. The form is asked through
+  // its prototype: a field that is called "action" hides form.action.
+  const said = (form, button, name) =>
+    button?.hasAttribute(`form${name}`)
+      ? button[`form${name[0].toUpperCase()}${name.slice(1)}`]
+      : Reflect.get(HTMLFormElement.prototype, name, form);
+
+  // The last value counts, as for the server; what it may not mean, the server decides.
+  const meant = (data) => {
+    const texts = data.getAll(FIELD).filter((value) => typeof value === "string");
+    const asked = texts.map((value) => value.trim().toUpperCase()).filter(Boolean);
+    return REAL.includes(asked.at(-1)) ? asked.at(-1) : "POST";
+  };
+
+  const request = (form, button, body) => {
+    const data = new FormData(form, button);
     const options = {
-      method,
+      method: meant(data),
       credentials: "same-origin",
-      headers: { Accept: "text/html, */*;q=0.1" },
+      headers: { Accept: "text/html, */*;q=0.1", "X-Rest-Form": "1" },
+      body: body(data),
     };
-    if (token) options.headers["X-CSRF-Token"] = token;
-    if (method !== "DELETE") {
-      const multipart = form.enctype === "multipart/form-data";
-      options.body = multipart ? data : new URLSearchParams(data);
-    }
-    return [form.action, options];
+    return [said(form, button, "action"), options];
   };
 
   const tell = (form, text) => {
@@ -59,13 +84,18 @@
   };
 
   document.addEventListener("submit", async (event) => {
-    const form = event.target;
+    const { target: form, submitter } = event;
     if (event.defaultPrevented || !form.matches("form[data-rest]")) return;
+    const body = BODIES[said(form, submitter, "enctype")];
+    // A search, a dialog or plain text is no matter of ours.
+    if (said(form, submitter, "method") !== "post" || !body) return;
     event.preventDefault();
     const question = form.dataset.restConfirm;
     if (question && !window.confirm(question)) return;
-    const buttons = form.querySelectorAll("button, input[type=submit]");
-    const [url, options] = request(form, event.submitter);
+    const [url, options] = request(form, submitter, body);
+    const buttons = form.querySelectorAll(
+      "button:enabled, input[type=submit]:enabled, input[type=image]:enabled"
+    );
     buttons.forEach((button) => (button.disabled = true));
     try {
       const response = await fetch(url, options);

@@ -8,7 +8,7 @@ import pytest
 import webtest
 from pyramid.config import Configurator
 from pyramid.csrf import CookieCSRFStoragePolicy
-from pyramid.httpexceptions import HTTPNotFound
+from pyramid.httpexceptions import HTTPNotFound, status_map
 from pyramid.request import Request
 from pyramid.response import Response
 
@@ -80,6 +80,37 @@ def test_reject_mode_is_a_400_with_a_body():
     testapp = app({"restproxy.override.on_invalid": "reject"})
     refused = testapp.post("/r", {"_method": "GET"}, status=400)
     assert refused.content_type == "application/problem+json"
+
+
+SCRIPTED = {"X-Rest-Form": "1"}  # as static/forms.js marks its requests
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+@pytest.mark.parametrize("raised", [True, False])
+@pytest.mark.parametrize(
+    ("status", "scripted"),
+    [(301, 303), (302, 303), (303, 303), (307, 307), (308, 308)],
+)
+def test_a_redirect_for_the_script_is_followed_with_get(
+    status, scripted, raised, enabled
+):
+    def lead(request):
+        answer = status_map[status]("/list")
+        if raised:
+            raise answer
+        return answer
+
+    testapp = app({"restproxy.override.enabled": enabled}, view=lead)
+    answer = testapp.delete("/r", headers=SCRIPTED)
+    assert answer.status_int == scripted
+    assert answer.location == "http://localhost/list"
+    assert testapp.delete("/r").status_int == status
+
+
+@pytest.mark.parametrize("status", [200, 304, 422])
+def test_other_answers_for_the_script_are_left_alone(status):
+    testapp = app(view=lambda request: Response(status=status))
+    assert testapp.put("/r", headers=SCRIPTED, status=status)
 
 
 def test_switched_off():
