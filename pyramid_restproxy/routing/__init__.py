@@ -10,6 +10,7 @@ WSGI applications, ``middleware``), ``mapper``, ``predicates``, ``refusals``,
 from __future__ import annotations
 
 from pyramid.config import PHASE0_CONFIG, Configurator
+from pyramid.events import ApplicationCreated
 from pyramid.interfaces import IRoutesMapper
 from pyramid.tweens import EXCVIEW, INGRESS, MAIN
 
@@ -22,6 +23,7 @@ from pyramid_restproxy.routing import (
     predicates,
     representations,
     resources,
+    state,
     tweens,
 )
 
@@ -45,16 +47,22 @@ def includeme(config: Configurator) -> None:
     config.add_view_deriver(
         representations.negotiated_view, under=INGRESS, over="secured_view"
     )
+    state.add_request_attributes(config)
     config.add_directive("add_representation", representations.add_representation)
     config.add_directive("add_rest_resource", resources.add_rest_resource)
     config.add_tween(tweens.OVERRIDE, under=(PROBLEMS, INGRESS), over=EXCVIEW)
     config.add_tween(tweens.REFUSALS, under=EXCVIEW, over=MAIN)
     config.action(("restproxy", "mapper"), _use_mapper, (config,), order=PHASE0_CONFIG)
-    config.action(("restproxy", "forms"), _add_form_helpers, (config,))
+    # After pyramid_jinja2 has made its environments, whichever was included first; and
+    # again at the end, for a configurator that commits every statement at once.
+    config.action(("restproxy", "forms"), _add_form_helpers, (config,), order=1)
+    config.add_subscriber(lambda _: _add_form_helpers(config), ApplicationCreated)
 
 
 def _use_mapper(config: Configurator) -> None:
     registry = config.registry
+    if registry.queryUtility(IViewCatalogue) is not None:
+        return  # included again after a commit: the views so far are in it
     views = catalogue.Catalogue()
     registry.registerUtility(views, IViewCatalogue)
     registry.registerUtility(
@@ -64,6 +72,10 @@ def _use_mapper(config: Configurator) -> None:
 
 def _add_form_helpers(config: Configurator) -> None:
     """Make the form helpers known to Jinja2 templates, where pyramid_jinja2 is used."""
-    if hasattr(config, "get_jinja2_environment"):
-        names = {"method_field": forms.method_field, "delete_form": forms.delete_form}
-        config.get_jinja2_environment().globals.update(names)
+    if not hasattr(config, "get_jinja2_environment"):
+        return
+    from pyramid_jinja2 import IJinja2Environment
+
+    names = {"method_field": forms.method_field, "delete_form": forms.delete_form}
+    for _, environment in config.registry.getUtilitiesFor(IJinja2Environment):
+        environment.globals.update(names)

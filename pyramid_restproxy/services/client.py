@@ -10,11 +10,13 @@ from __future__ import annotations
 import importlib
 import itertools
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import requests
+from pyramid.exceptions import ConfigurationError
 
 from pyramid_restproxy.exceptions import RestProxyError, needs
 from pyramid_restproxy.forwarding.wire.errors import (
@@ -22,7 +24,7 @@ from pyramid_restproxy.forwarding.wire.errors import (
     ConnectTimeout,
     ResolveError,
 )
-from pyramid_restproxy.services.codecs import Codec, codec_of
+from pyramid_restproxy.services.codecs import NAMES, Codec, available, codec_of
 from pyramid_restproxy.services.codecs.pieces import LARGE, Body, Buffer
 from pyramid_restproxy.services.exchange import Answer, Exchange
 from pyramid_restproxy.services.values import Failed, Finished, Progress, Undecodable
@@ -35,6 +37,9 @@ MAX_ANSWER = 1 << 30
 BACKOFF = 0.1
 #: Answers that say that a call was not made, or may be made again.
 RETRY_STATUSES = frozenset({502, 503, 504})
+
+#: Where a client can go by itself.
+SCHEMES = frozenset({"http", "https", "http+unix"})
 
 #: The request did not leave: any call may be made again.
 NOT_SENT = (ConnectError, ConnectTimeout, ResolveError)
@@ -101,10 +106,7 @@ class Items(Iterator[Item]):
                 self.close()
             elif isinstance(record, Failed):
                 self.close()
-                status = record.problem.get("status")
-                raise self._failed(
-                    status if isinstance(status, int) else 0, record.problem
-                )
+                raise self._failed(_status_of(record.problem), record.problem)
             else:
                 item: Item = record
                 return item
@@ -177,7 +179,8 @@ class ServiceClient:
     """Calls the services below a URL. Thread-safe where its session is.
 
     :param url: the folder of the services: ``add`` is at ``url/add``.
-    :param codec: the name of a codec, or one.
+    :param codec: the name of a codec, or one; MessagePack where it is installed, else
+        JSON, which every service has that names none.
     :param auth: as in ``requests``: a pair, or an object that signs requests. A call
         with large arrays has a body that is iterated, with a length.
     :param timeout: seconds, for connecting and between two bytes, or a pair.
@@ -185,17 +188,23 @@ class ServiceClient:
         it was not sent, else only for idempotent services.
     :param idempotent: names of idempotent services, or True for all of them.
     :param exceptions: classes of exceptions that the server has registered, or a
-        mapping of them by name; raised here with the text of the original.
+        mapping of them by name; raised here with the text of the original. One that
+        cannot be made of a text arrives as :class:`ServiceError`.
     :param progress: called with every :class:`Progress` of a stream.
     :param headers: sent with every call.
-    :param session: a session to use; its own has no cookies and no environment.
+    :param session: a session to use, with its headers, cookies, ``auth``, hooks,
+        proxies and certificates; its own has none. Neither asks the environment for
+        proxies, nor ``.netrc`` for passwords.
     :param max_answer: bytes.
+    :raises ConfigurationError: for a URL that is none, or holds a password, and for a
+        codec that does not exist.
+    :raises MissingExtra: where the library of the codec is not installed.
     """
 
     def __init__(
         self,
         url: str,
-        codec: str | Codec = "msgpack",
+        codec: str | Codec | None = None,
         *,
         auth: Any = None,
         timeout: float | tuple[float, float] | None = 30.0,
@@ -207,7 +216,8 @@ class ServiceClient:
         session: requests.Session | None = None,
         max_answer: int = MAX_ANSWER,
     ) -> None:
-        self._codec = codec_of(codec, "ServiceClient")
+        _check_url(url, session)
+        self._codec = codec_of(codec or _usual_codec(), "ServiceClient")
         self._retries = retries
         self._idempotent = (
             idempotent if isinstance(idempotent, bool) else frozenset(idempotent)
@@ -222,7 +232,6 @@ class ServiceClient:
         fields = {
             "Content-Type": self._codec.media_type,
             "Accept": self._codec.media_type,
-            "User-Agent": "pyramid_restproxy",
         } | dict(headers or {})
         self._exchange = Exchange(url.rstrip("/"), fields, auth, timeout, session)
 
@@ -232,7 +241,7 @@ class ServiceClient:
         return RemoteFunction(self, name)
 
     def __repr__(self) -> str:
-        return f"<ServiceClient {self._codec.name}>"  # the URL may hold a password
+        return f"<ServiceClient {self._codec.name}>"
 
     def call(self, name: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """Call a service by its name, which may hold slashes.
@@ -325,16 +334,59 @@ class ServiceClient:
         if isinstance(problem.get("error"), Mapping):  # the envelope
             inner = problem["error"]
             problem = {"title": inner.get("type"), "detail": inner.get("message")} | {
-                name: inner[name] for name in ("exception", "message") if name in inner
+                name: inner[name]
+                for name in ("exception", "message", "accept")
+                if name in inner
             }
+        if status == 415:
+            problem = _with_advice(problem)
         error = ServiceError(status, problem)
         name = problem.get("exception")
         kind = self._exceptions.get(name) if isinstance(name, str) else None
         if kind is None:
             return error
-        made = kind(str(problem.get("message", "")))
+        try:
+            made = kind(str(problem.get("message", "")))
+        except (TypeError, ValueError):
+            return error  # the class is made of other things than a text
         made.__cause__ = error
         return made
+
+
+def _usual_codec() -> str:
+    return "msgpack" if "msgpack" in available() else "json"
+
+
+def _check_url(url: str, session: requests.Session | None) -> None:
+    """Check the URL of a client; what it says may be secret, so no error repeats it.
+
+    :param session: one of the caller's, which may know more schemes.
+    :raises ConfigurationError: where it leads nowhere, or holds a password.
+    """
+    scheme, found, rest = url.partition("://")
+    if not found or (session is None and scheme.lower() not in SCHEMES):
+        raise ConfigurationError(
+            "ServiceClient: the URL must begin with http:// or https://"
+        )
+    if "@" in re.split(r"[/?#\\]", rest, maxsplit=1)[0]:
+        raise ConfigurationError(
+            "ServiceClient: the URL must not hold a password: give it as auth=(user, "
+            "password)"
+        )
+
+
+def _with_advice(problem: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Say in the problem of a 415 how to make a client that the service understands."""
+    accepted = problem.get("accept")
+    names = [
+        name
+        for name, make in NAMES.items()
+        if isinstance(accepted, list) and make().media_type in accepted
+    ]
+    if not names:
+        return problem
+    said = problem.get("detail") or "The codec is not one of the service's."
+    return {**problem, "detail": f"{said} Use ServiceClient(url, {names[0]!r})."}
 
 
 def _body(pieces: Sequence[Buffer]) -> Any:
@@ -344,7 +396,9 @@ def _body(pieces: Sequence[Buffer]) -> Any:
 
 
 def _status_of(problem: Mapping[str, Any]) -> int:
-    status = problem.get("status") or problem.get("error", {}).get("code")
+    inner = problem.get("error")  # the envelope
+    code = inner.get("code") if isinstance(inner, Mapping) else None
+    status = problem.get("status") or code
     return status if isinstance(status, int) else 0
 
 

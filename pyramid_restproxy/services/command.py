@@ -33,9 +33,22 @@ def call_from_command_line(arguments: Sequence[str]) -> int:
     options = _call_parser().parse_args(arguments)
 
     def call(client: ServiceClient) -> None:
-        _print(client.call(options.name, dict(options.argument)))
+        _print(_called(client, options.name, dict(options.argument)))
 
     return _with_client("prest call", options, call)
+
+
+def _called(client: ServiceClient, name: str, arguments: dict[str, Any]) -> Any:
+    """Call a service by its path, or by its name as describe tells it.
+
+    The method ``mean`` of a class is ``statistics.mean`` at ``statistics/mean``.
+    """
+    try:
+        return client.call(name, arguments)
+    except ServiceError as error:
+        if error.status != 404 or "." not in name:
+            raise
+    return client.call(name.replace(".", "/"), arguments)
 
 
 def stubs_from_command_line(arguments: Sequence[str]) -> int:
@@ -121,7 +134,9 @@ def _class_name(word: str) -> str:
 
 def _parser(command: str) -> argparse.ArgumentParser:
     """Return a parser of what both commands take."""
-    parser = argparse.ArgumentParser(prog=command, description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog=command, description=__doc__.replace("``", "")
+    )
     parser.add_argument("url", help="the folder of the services: http://host/srv")
     codecs = [name for name in NAMES if name != "pickle"]
     parser.add_argument("--codec", choices=codecs, default="json")

@@ -189,6 +189,17 @@ class CodecContract:
                 assert found.shape == array.shape
                 assert found.tobytes() == array.tobytes()
 
+    def test_arrays_can_be_written_to(self) -> None:
+        """Small and large, wherever their bytes came from."""
+        import numpy
+
+        codec = self.make_codec()
+        for size in (0, 5, 30_000):
+            body = b"".join(codec.encode([numpy.zeros(size)]))
+            for found in (codec.decode(body)[0], codec.decode(bytearray(body))[0]):
+                found += 1
+                assert found.sum() == size
+
     def test_arrays_that_are_not_in_rows(self) -> None:
         """Slices and columns are sent by their values."""
         import numpy

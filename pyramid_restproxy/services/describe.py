@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from pyramid.config import Configurator
@@ -12,9 +13,10 @@ from pyramid.registry import Registry
 from pyramid.request import Request
 from pyramid.response import Response
 
+from pyramid_restproxy.problems import path_reference
 from pyramid_restproxy.services.codecs import JsonCodec
-from pyramid_restproxy.services.directives import services_of
-from pyramid_restproxy.services.resource_paths import resource_paths
+from pyramid_restproxy.services.directives import services_of, whole_pattern
+from pyramid_restproxy.services.resource_paths import path_template, resource_paths
 from pyramid_restproxy.services.signature import Parameter
 from pyramid_restproxy.services.values import Unencodable
 from pyramid_restproxy.services.view import Service
@@ -31,7 +33,7 @@ def add_service_description(
     :param name: the name of the service.
     :param options: as for ``add_service``.
     """
-    folder = pattern.rpartition("/")[0] + "/"
+    folder = whole_pattern(config, pattern).rpartition("/")[0] + "/"
 
     def describe(request: Request) -> list[dict[str, Any]]:
         """Tell what services there are."""
@@ -60,7 +62,9 @@ def add_openapi_view(
     """
 
     def show(request: Request) -> Response:
-        return Response(json_body=openapi(request.registry, title, version))
+        server = path_reference(request.environ["SCRIPT_NAME"].encode("latin-1"))
+        found = openapi(request.registry, title, version, server)
+        return Response(json_body=found)
 
     config.add_route("restproxy.openapi", path)
     config.add_view(
@@ -136,7 +140,7 @@ def _is_python(text: str) -> bool:
 
 
 def openapi(
-    registry: Registry, title: str = "Services", version: str = "1"
+    registry: Registry, title: str = "Services", version: str = "1", server: str = ""
 ) -> dict[str, Any]:
     """Describe all services and REST resources of an application (OpenAPI 3.1).
 
@@ -145,26 +149,32 @@ def openapi(
 
     :param title: of the document.
     :param version: of the application.
+    :param server: the path that the application is mounted at, e.g. ``/shop``.
     """
-    services = services_of(registry).values()
-    schemas = _Schemas([s for s in services if _has_paths(s)])
-    return {
+    found = list(services_of(registry).values())
+    schemas = _Schemas(found)
+    document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
-        "paths": {
-            **resource_paths(registry),
-            **{
-                service.pattern: {"post": _operation(service, schemas)}
-                for service in services
-                if _has_paths(service)
-            },
-        },
+    }
+    if server:
+        document["servers"] = [{"url": server}]
+    return document | {
+        "paths": resource_paths(registry) | _paths(found, schemas),
         "components": {"schemas": {"Problem": _PROBLEM} | schemas.components},
     }
 
 
-def _has_paths(service: Service) -> bool:
-    return "*" not in service.pattern  # a path of OpenAPI has no wildcards
+def _paths(services: Sequence[Service], schemas: _Schemas) -> dict[str, Any]:
+    """Describe services by path, those that have one."""
+    paths = {}
+    for service in services:
+        template = path_template(service.pattern)
+        if template is not None:
+            path, parameters = template
+            item = {"parameters": parameters} if parameters else {}
+            paths[path] = {**item, "post": _operation(service, schemas)}
+    return paths
 
 
 _PROBLEM = {
@@ -239,31 +249,50 @@ class _Schemas:
                 *(each.hint for each in service.contract.parameters),
             )
         ]
-        self.components: dict[str, Any] = {}
-        self._of: dict[int, dict[str, Any]] = {}
-        for hint in hints:
-            schema, components = _schema(hint)
-            self._of[id(hint)] = schema
-            self.components |= components
+        together = _together(list({id(hint): hint for hint in hints}.values()))
+        schemas, self.components = _schemas(together) or ((), {})
+        self._of = {
+            id(hint): schema for hint, schema in zip(together, schemas, strict=True)
+        }
 
     def of(self, hint: Any) -> dict[str, Any]:
-        """Return the schema of a hint."""
-        return self._of[id(hint)]
+        """Return the schema of a hint, empty where there is none."""
+        return self._of.get(id(hint), {})
 
 
-def _schema(hint: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the schema of a hint, and the components that it refers to."""
+def _together(hints: Sequence[Any]) -> list[Any]:
+    """Return the hints that have schemas, and in which no two classes have one name."""
+    alone = [hint for hint in hints if _schemas([hint]) is not None]
+    if _schemas(alone) is not None:
+        return alone
+    kept: list[Any] = []
+    for hint in alone:  # some function made two classes
+        if _schemas([*kept, hint]) is not None:
+            kept.append(hint)
+    return kept
+
+
+def _schemas(
+    hints: Sequence[Any],
+) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]] | None:
+    """Return the schemas of hints, and the components that they refer to.
+
+    A class has its name, or its module's too where another one has the same.
+
+    :returns: None where there are none: of an answer that no schema can say, such as
+        two classes in a union; of two classes that are alike in name and module; or
+        without msgspec.
+    """
     try:
         import msgspec
     except ImportError:
-        return {}, {}
+        return None
     try:
-        (schema,), components = msgspec.json.schema_components(
-            [hint], schema_hook=_unknown, ref_template="#/components/schemas/{name}"
+        return msgspec.json.schema_components(
+            hints, schema_hook=_unknown, ref_template="#/components/schemas/{name}"
         )
-    except TypeError:
-        return {}, {}  # of an answer that no schema can say: two classes in a union
-    return schema, components
+    except (TypeError, KeyError):
+        return None
 
 
 def _unknown(hint: type) -> dict[str, Any]:

@@ -28,6 +28,7 @@ __all__ = [
     "exceptions_of",
     "service_config",
     "services_of",
+    "whole_pattern",
 ]
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -70,7 +71,7 @@ def add_service(
         its public methods: ``/srv`` has ``/srv/add``, the service ``name.add``.
     :param function: a function or a class, or its dotted name. A first parameter
         named ``request`` is given the request; an object of the class is made for
-        every call, with the request where it takes one.
+        every call, with the request where it takes one. Nothing asynchronous.
     :param codecs: names, or codecs; JSON and what is installed where left out. Pickle
         is only there where it is named, and needs `guard` or ``signed=``.
     :param idempotent: whether clients may call again when they got no answer.
@@ -103,9 +104,10 @@ def add_service(
         )
     guard = config.maybe_dotted(guard)
     for suffix, call, contract, doc in _calls(name, function):
+        own = f"{pattern.rstrip('/')}/{suffix}" if suffix else pattern
         service = Service(
             name=f"{name}.{suffix}" if suffix else name,
-            pattern=f"{pattern.rstrip('/')}/{suffix}" if suffix else pattern,
+            pattern=whole_pattern(config, own),
             call=call,
             contract=contract,
             doc=doc,
@@ -117,7 +119,13 @@ def add_service(
             guard=guard,
             max_body=max_body,
         )
-        _add(config, service, options)
+        _add(config, service, own, options)
+
+
+def whole_pattern(config: Configurator, pattern: str) -> str:
+    """Return the pattern that a route gets, with the prefix of its ``include``."""
+    prefix = (config.route_prefix or "").strip("/")
+    return f"/{prefix}/{pattern.lstrip('/')}" if prefix else f"/{pattern.lstrip('/')}"
 
 
 Call = Callable[[Request], Callable[..., Any]]
@@ -132,8 +140,8 @@ def _calls(name: str, function: Any) -> Iterator[tuple[str, Call, Contract, str]
         return
     methods = [
         (each, member)
-        for each, member in inspect.getmembers(function, inspect.isfunction)
-        if not each.startswith("_")
+        for each, member in inspect.getmembers(function, inspect.isroutine)
+        if not each.startswith("_") and _is_method(function, each)
     ]
     if not methods:
         raise ConfigurationError(
@@ -141,18 +149,28 @@ def _calls(name: str, function: Any) -> Iterator[tuple[str, Call, Contract, str]
         )
     make = _maker(function)
     for each, member in methods:
-        static = isinstance(inspect.getattr_static(function, each), staticmethod)
-        contract = Contract(member, skip=0 if static else 1)
+        own = inspect.isfunction(inspect.getattr_static(function, each))
+        contract = Contract(member, skip=1 if own else 0)
         yield each, _method(make, each), contract, _doc(member)
+
+
+def _is_method(kind: type, name: str) -> bool:
+    """Say whether it is one of the class's: written in Python, bound to it or not."""
+    found = inspect.getattr_static(kind, name, None)
+    return inspect.isfunction(found) or isinstance(found, (classmethod, staticmethod))
 
 
 def _maker(kind: type) -> Callable[[Request], Any]:
     """Return how an object of a class is made: with the request, where it takes it."""
-    own = inspect.getattr_static(kind, "__init__") is not object.__init__
-    takes_request = own and any(
+    if inspect.getattr_static(kind, "__init__") is object.__init__:
+        return lambda request: kind()
+    parameters = inspect.signature(kind).parameters
+    if "request" in parameters:
+        return lambda request: kind(request=request)
+    takes_request = any(
         each.default is each.empty
         and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
-        for each in inspect.signature(kind).parameters.values()
+        for each in parameters.values()
     )
     return kind if takes_request else lambda request: kind()
 
@@ -165,7 +183,9 @@ def _doc(function: Any) -> str:
     return inspect.getdoc(function) or ""
 
 
-def _add(config: Configurator, service: Service, options: dict[str, Any]) -> None:
+def _add(
+    config: Configurator, service: Service, pattern: str, options: dict[str, Any]
+) -> None:
     name, registry = service.name, config.registry
     intr = config.introspectable(
         "restproxy services", name, f"{service.pattern} -> {name}", "service"
@@ -183,8 +203,10 @@ def _add(config: Configurator, service: Service, options: dict[str, Any]) -> Non
     def register() -> None:
         services_of(registry)[name] = service
 
+    # the route first: where every statement is committed at once, what is related to
+    # it must find it
+    config.add_route(name, pattern)
     config.action(("restproxy service", name), register, introspectables=(intr,))
-    config.add_route(name, service.pattern)
     # A page of another site cannot send bodies of these types without asking first
     # (the Fetch standard's preflight), so there is nothing for a token to protect.
     options = {"require_csrf": False} | options
@@ -205,6 +227,9 @@ def add_service_exception(
     :param name: what it is called on the wire; the name of the class if left out.
     :param status: the HTTP status of the answer, 400 to 599.
     :raises ConfigurationError: where an argument is not what it must be.
+
+    Discriminator ``('restproxy service exception', kind)``; introspectable category
+    ``restproxy service exceptions``.
     """
     kind = config.maybe_dotted(kind)
     if not inspect.isclass(kind) or not issubclass(kind, Exception):
@@ -219,7 +244,13 @@ def add_service_exception(
     def register() -> None:
         exceptions_of(registry)[kind] = found
 
-    config.action(("restproxy service exception", kind), register)
+    intr = config.introspectable(
+        "restproxy service exceptions", kind, f"{kind.__name__} -> {status}", "error"
+    )
+    intr.update({"kind": kind, "name": found.name, "status": status})
+    config.action(
+        ("restproxy service exception", kind), register, introspectables=(intr,)
+    )
 
 
 def service_config(

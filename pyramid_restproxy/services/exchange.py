@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -25,6 +26,8 @@ from pyramid_restproxy.forwarding.wire.request import encode_head
 
 __all__ = ["Answer", "Exchange"]
 
+#: What a call says of its client where nobody says more.
+USUAL = {"User-Agent": "pyramid_restproxy"}
 #: How much of an answer is read at a time where ``requests`` reads it, bytes.
 BLOCK = 65536
 
@@ -82,7 +85,8 @@ class Exchange:
     :param headers: of every call.
     :param auth: as in ``requests``.
     :param timeout: seconds, for connecting and between two bytes, or a pair.
-    :param session: one of the caller's; its own has no cookies and no environment.
+    :param session: one of the caller's; its own has no cookies. The environment is not
+        asked in either case.
     """
 
     def __init__(
@@ -118,7 +122,11 @@ class Exchange:
             found = self._adapter.send(prepared, stream=True, timeout=self._timeout)
         else:
             found = self._session.send(
-                prepared, stream=True, timeout=self._timeout, allow_redirects=False
+                prepared,
+                stream=True,
+                timeout=self._timeout,
+                allow_redirects=False,
+                proxies=self._session.proxies,  # and none of the environment's
             )
         return Answer.of_response(found)
 
@@ -150,7 +158,7 @@ class Exchange:
 
     @cached_property
     def _fields(self) -> list[tuple[str, str]]:
-        given = CaseInsensitiveDict({"Host": self._origin.authority})
+        given = CaseInsensitiveDict({"Host": self._origin.authority} | USUAL)
         given.update(self._headers)
         return list(given.items())
 
@@ -166,19 +174,35 @@ class Exchange:
         prepared = requests.PreparedRequest()
         prepared.method = "POST"
         prepared.url = f"{self._url}/{path}"
-        prepared.headers = CaseInsensitiveDict(self._headers)
+        prepared.headers = CaseInsensitiveDict(USUAL)
+        if self._adapter is None:
+            prepared.headers.update(_headers_of(self._session))
+        prepared.headers.update(self._headers)
         prepared.headers["Content-Length"] = str(len(body))
         prepared.body = body
         prepared.hooks = default_hooks()
-        if self._auth is not None:
-            prepared.prepare_cookies({})  # auth handlers expect a jar
-            prepared.prepare_auth(self._auth)
+        prepared.prepare_cookies(self._session.cookies)  # auth handlers expect a jar
+        auth = self._session.auth if self._auth is None else self._auth
+        if auth is not None:
+            prepared.prepare_auth(auth)
+        prepared.prepare_hooks(self._session.hooks)
         return prepared
+
+
+def _headers_of(session: requests.Session) -> dict[str, Any]:
+    """Return the headers that somebody gave a session, without those that all have."""
+    usual = requests.utils.default_headers()
+    return {
+        name: value
+        for name, value in session.headers.items()
+        if value is not None and value != usual.get(name)
+    }
 
 
 def _session(adapter: KeepAliveAdapter) -> requests.Session:
     session = requests.Session()
     session.trust_env = False  # no netrc, no proxy of the environment
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://", "http+unix://"):
         session.mount(scheme, adapter)
     return session

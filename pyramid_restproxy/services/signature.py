@@ -76,8 +76,9 @@ class Contract:
     """
 
     def __init__(self, function: Callable[..., Any], skip: int = 0) -> None:
+        _refuse_async(function)
         hints = _hints(function)
-        found = list(inspect.signature(function).parameters.values())[skip:]
+        found = list(_signature(function).parameters.values())[skip:]
         self.wants_request = bool(found) and found[0].name == "request"
         self.parameters = tuple(
             _parameter(function, each, hints) for each in found[self.wants_request :]
@@ -105,13 +106,41 @@ class Contract:
         return self._convert(arguments)
 
 
+def _named(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)
+
+
+def _refuse_async(function: Callable[..., Any]) -> None:
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigurationError(
+            f"{_named(function)} cannot be a service: it is async, and nobody awaits "
+            "what it returns"
+        )
+
+
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)
     except NameError as error:
         raise ConfigurationError(
-            f"the type hints of {function.__qualname__} cannot be read: {error}"
+            f"the type hints of {_named(function)} cannot be read: {error}"
         ) from error
+    except TypeError as error:  # functools.partial, an object with __call__
+        raise _no_function(function) from error
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except ValueError as error:  # some that are written in C
+        raise _no_function(function) from error
+
+
+def _no_function(function: Callable[..., Any]) -> ConfigurationError:
+    return ConfigurationError(
+        f"{_named(function)} cannot be a service: it does not say what it takes; call "
+        "it from a function of your own"
+    )
 
 
 def _parameter(
@@ -119,7 +148,7 @@ def _parameter(
 ) -> Parameter:
     if found.kind in (found.POSITIONAL_ONLY, found.VAR_POSITIONAL, found.VAR_KEYWORD):
         raise ConfigurationError(
-            f"{function.__qualname__} cannot be a service: its parameter "
+            f"{_named(function)} cannot be a service: its parameter "
             f"{found.name!r} cannot be given by name"
         )
     return Parameter(found.name, hints.get(found.name, Any), found.default)

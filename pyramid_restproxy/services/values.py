@@ -5,9 +5,9 @@ and says what more it can (``native``). Everything else becomes a *tagged* value
 name of a kind and a payload that is made of what every codec can write. This module
 knows the kinds; how a tag looks on the wire is each codec's business.
 
-Lossy on purpose: a tuple arrives as a list, an enum as its value, a NumPy scalar as
-a number, an object of a dataclass as a mapping (the type hints of the service make
-it a dataclass again).
+Lossy on purpose: a tuple, named or not, arrives as a list, an enum as its value, a
+NumPy scalar as a number, an object of a dataclass as a mapping (the type hints of the
+service make it a dataclass again).
 """
 
 from __future__ import annotations
@@ -79,6 +79,9 @@ _READ, _WRITTEN = 10**MAX_DIGITS, 10**MAX_WRITTEN
 _DTYPE = re.compile(
     r"[<>|](?:b1|[iu][1248]|f(?:[248]|1[26])|c(?:8|16|32)|[SU][1-9]\d{0,5})"
 )
+_FRACTION = re.compile(r"(?<=:\d\d)\.(\d+)", re.ASCII)
+#: After minutes, seconds or their fraction.
+_ZULU = re.compile(r"(?<=[:\d]\d\d)[Zz]\Z", re.ASCII)
 _NUMBER = re.compile(r"\s*[+-]?[\d._]+(?:[eE][+-]?[\d_]+)?\s*")
 _MOMENT = re.compile(r"[<>|][mM]8(?:\[\d{0,9}[a-zA-Z]{1,7}\])?")
 
@@ -232,6 +235,7 @@ _PLAIN: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (int, int.__int__),
     (float, float.__float__),
     (Mapping, dict),
+    ((list, tuple), list),
 )
 
 #: Type, kind, payload. A datetime is a date.
@@ -283,6 +287,16 @@ def _parse(make: Callable[[str], Any], longest: int = 64) -> Callable[[Any], Any
         return make(payload)
 
     return read
+
+
+def _iso(text: str) -> str:
+    """Write a time as every version of Python reads it, to the microsecond.
+
+    RFC 3339 section 5.6 has ``Z`` and fractions of any length; Python 3.10 knows no
+    ``Z``, and fractions of three or six digits only.
+    """
+    text = _FRACTION.sub(lambda found: f".{found[1]:0<6.6}", text)
+    return _ZULU.sub("+00:00", text)
 
 
 def integer_of(number: int) -> int:
@@ -375,7 +389,9 @@ def octets_of(payload: Any) -> bytes:
 
 
 def array_of(dtype: Any, shape: Any, data: Any, order: Literal["C", "F"] = "C") -> Any:
-    """Make a NumPy array over bytes, without copying them.
+    """Make a NumPy array over bytes: without copying them, unless they are read-only.
+
+    So every array can be written to, wherever it came from.
 
     :param dtype: NumPy's name of the element type, with the byte order: ``<f8``.
         Numbers, booleans, moments and texts; never objects.
@@ -405,6 +421,8 @@ def array_of(dtype: Any, shape: Any, data: Any, order: Literal["C", "F"] = "C") 
         found = numpy.dtype(dtype)
         if math.prod(shape) * found.itemsize != len(data):
             raise Undecodable("array", "the bytes of an array do not fill its shape")
+        if memoryview(data).readonly:
+            data = bytearray(data)
         return numpy.ndarray(shape, found, buffer=data or None, order=order)
     except (TypeError, ValueError) as error:
         if isinstance(error, Undecodable):
@@ -436,9 +454,9 @@ def _array(payload: Any) -> Any:
 
 
 _FROM_PAYLOAD: dict[str, Callable[[Any], Any]] = {
-    "datetime": _parse(datetime.fromisoformat),
+    "datetime": _parse(lambda text: datetime.fromisoformat(_iso(text))),
     "date": _parse(date.fromisoformat),
-    "time": _parse(time.fromisoformat),
+    "time": _parse(lambda text: time.fromisoformat(_iso(text))),
     "timedelta": lambda payload: timedelta(*payload),
     "decimal": _parse(decimal_of, _LONGEST_NUMBER),
     "uuid": _parse(UUID),

@@ -10,11 +10,13 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, cast
 
 from pyramid.httpexceptions import (
+    HTTPError,
     HTTPException,
     HTTPForbidden,
     HTTPInternalServerError,
@@ -29,8 +31,10 @@ from pyramid_restproxy.exceptions import (
     MalformedRequest,
     MethodNotAllowed,
     NotAcceptable,
+    RestProxyError,
     UnsupportedMediaType,
 )
+from pyramid_restproxy.forwarding.forwarded import TrustedProxies, is_https
 from pyramid_restproxy.negotiation import best
 from pyramid_restproxy.problems import problem_of, to_envelope
 from pyramid_restproxy.routing.override import from_client
@@ -40,7 +44,14 @@ from pyramid_restproxy.services.signature import Contract
 from pyramid_restproxy.services.values import Failed, Finished, Progress, Undecodable
 from pyramid_restproxy.settings import settings_of
 
-__all__ = ["MAX_BATCH", "MAX_BODY", "RemoteException", "Service", "ServiceView"]
+__all__ = [
+    "MAX_BATCH",
+    "MAX_BODY",
+    "RemoteException",
+    "Service",
+    "ServiceFailed",
+    "ServiceView",
+]
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +82,7 @@ class Service:
     """One service, as it was declared.
 
     :ivar name: its name.
-    :ivar pattern: its route pattern.
+    :ivar pattern: its route pattern, whole, with the slash at its beginning.
     :ivar call: makes a function to call from the request.
     :ivar contract: what it may be called with.
     :ivar doc: its docstring.
@@ -129,6 +140,8 @@ class ServiceView:
         try:
             return self._answer(request, reader, writer)
         except Exception as error:  # the boundary of the service: nothing is hidden
+            if self._is_for_tweens(error, request):
+                raise
             raise self.failure(error, request, writer) from error
 
     # -- codecs ---------------------------------------------------------------
@@ -166,7 +179,7 @@ class ServiceView:
     def _answer(self, request: Request, reader: Codec, writer: Codec) -> Response:
         arguments = decoded(request, reader, self.service.max_body)
         if isinstance(arguments, list):
-            return respond(writer, self._batch(arguments, request))
+            return self._batch(arguments, request, writer)
         result = self._call(arguments, request)
         if inspect.isgenerator(result):
             return self._stream(result, request, writer)
@@ -179,10 +192,15 @@ class ServiceView:
             return function(request, **bound)
         return function(**bound)
 
-    def _batch(self, calls: Sequence[Any], request: Request) -> list[dict[str, Any]]:
+    def _batch(self, calls: Sequence[Any], request: Request, writer: Codec) -> Response:
         if len(calls) > MAX_BATCH:
             raise HTTPRequestEntityTooLarge(f"A batch holds at most {MAX_BATCH} calls.")
-        return [self._one_of_batch(each, request) for each in calls]
+        answers = [self._one_of_batch(each, request) for each in calls]
+        try:
+            return respond(writer, answers)
+        except Exception:  # at least one cannot be written: which one?
+            sendable = [self._sendable(each, request, writer) for each in answers]
+            return respond(writer, sendable)
 
     def _one_of_batch(self, arguments: Any, request: Request) -> dict[str, Any]:
         try:
@@ -191,6 +209,18 @@ class ServiceView:
                 result = [item for item in result if not isinstance(item, Progress)]
             return {"result": result}
         except Exception as error:  # one call of a batch does not end the others
+            if self._is_for_tweens(error, request):
+                raise
+            return {"error": self.document(error, request)[1]}
+
+    def _sendable(
+        self, answer: dict[str, Any], request: Request, writer: Codec
+    ) -> dict[str, Any]:
+        """Return one answer of a batch, or the error that it cannot be written."""
+        try:
+            writer.encode([answer])
+            return answer
+        except Exception as error:  # nor does one result
             return {"error": self.document(error, request)[1]}
 
     def _stream(
@@ -234,23 +264,48 @@ class ServiceView:
                 return remote_error(known, error)
         return None
 
-    def failure(
-        self, error: Exception, request: Request, writer: Codec
-    ) -> HTTPException:
+    def _is_for_tweens(self, error: Exception, request: Request) -> bool:
+        """Say whether a tween is to see an error as it is.
+
+        pyramid_retry calls again after some errors, and pyramid_tm says which; after
+        the last attempt the caller is told.
+        """
+        return self._http_error(error) is None and has_attempt_left(request.environ)
+
+    def failure(self, error: Exception, request: Request, writer: Codec) -> HTTPError:
         """Make the HTTP exception that carries the problem in the caller's codec."""
         status, document = self.document(error, request)
-        made = status_map[status]() if status in status_map else status_map[500]()
-        made.status_int = status
+        made = ServiceFailed(status)
         if isinstance(error, HTTPException):
-            kept = [
+            made.headerlist = [
                 (name, value)
                 for name, value in error.headerlist
                 if name.lower() not in ("content-type", "content-length")
             ]
-            made.headerlist = kept
         made.body = b"".join(writer.encode(document))
         made.content_type = writer.problem_type
         return made
+
+
+class ServiceFailed(RestProxyError, HTTPError):
+    """The answer of a service that failed, complete.
+
+    No :class:`HTTPNotFound` or :class:`HTTPForbidden`, whatever its status: those have
+    views in most applications, which answer pages for people.
+
+    :param status: the HTTP status.
+    """
+
+    def __init__(self, status: int) -> None:
+        self.code = status
+        self.title = getattr(status_map.get(status), "title", "")
+        super().__init__()
+
+
+def has_attempt_left(environ: Mapping[str, Any]) -> bool:
+    """Say whether pyramid_retry may make this request again."""
+    attempt, attempts = environ.get("retry.attempt"), environ.get("retry.attempts")
+    return attempt is not None and attempts is not None and attempt + 1 < attempts
 
 
 def check_caller(service: Service, request: Request) -> None:
@@ -261,7 +316,7 @@ def check_caller(service: Service, request: Request) -> None:
     :raises HTTPNotFound: instead of both, for a strict service.
     """
     wrong: HTTPException | None = None
-    if service.require_https and request.scheme != "https":
+    if service.require_https and not _is_https(request):
         raise HTTPForbidden("This service answers over HTTPS only.")
     if request.method != "POST":
         wrong = MethodNotAllowed(["POST"])
@@ -269,6 +324,18 @@ def check_caller(service: Service, request: Request) -> None:
         wrong = HTTPForbidden("This service is for other clients.")
     if wrong is not None:
         raise HTTPNotFound() if service.strict_404 else wrong
+
+
+def _is_https(request: Request) -> bool:
+    """Say whether the caller's own connection is protected, to a proxy of ours maybe.
+
+    By the setting: there are services without a gateway.
+    """
+    trusted = _trusted(settings_of(request.registry).trusted_proxies)
+    return is_https(request.environ, trusted)
+
+
+_trusted = lru_cache(maxsize=8)(TrustedProxies)
 
 
 def remote_error(known: RemoteException, error: Exception) -> HTTPException:
@@ -300,6 +367,8 @@ def read_body(environ: Mapping[str, Any], limit: int) -> bytearray | None:
     :raises UnreadableBody: where the server's reader raises anything.
     """
     stream = environ["wsgi.input"]
+    if is_seekable(stream):
+        from_client(stream.seek, 0)  # a tween, or an earlier attempt, may have read it
     length = environ.get("CONTENT_LENGTH")
     if length:
         if not (length.isascii() and length.isdigit()):
@@ -315,6 +384,12 @@ def read_body(environ: Mapping[str, Any], limit: int) -> bytearray | None:
         if len(body) > limit:
             return None
     return body
+
+
+def is_seekable(stream: Any) -> bool:
+    """Say whether a body is a file of the server's own, as waitress makes it."""
+    seekable = getattr(stream, "seekable", None)
+    return seekable is not None and bool(seekable())
 
 
 def _read_into(stream: Any, size: int) -> bytearray:
@@ -390,10 +465,8 @@ class Records:
         self, items: Any, writer: Codec, view: ServiceView, request: Request
     ) -> Iterator[bytes]:
         try:
-            while True:
-                yield b"".join(writer.record(next(items)))
-        except StopIteration as end:
-            yield b"".join(writer.record(Finished(end.value)))
+            for record in _records(items):
+                yield b"".join(writer.record(record))
         except Exception as error:  # the status is gone: the stream says it
             yield b"".join(writer.record(Failed(view.document(error, request)[1])))
 
@@ -401,3 +474,8 @@ class Records:
         """End the generator, where the caller has gone."""
         self._records.close()  # type: ignore[attr-defined]
         self._items.close()
+
+
+def _records(items: Generator[Any, Any, Any]) -> Iterator[Any]:
+    """Yield the items of a generator, and what it returned."""
+    yield Finished((yield from items))

@@ -61,7 +61,7 @@ class Codec:
         raise NotImplementedError
 
     def decode(self, body: Buffer) -> Any:
-        """Read a value; arrays may be views of `body`.
+        """Read a value; arrays can be written to, and may be views of `body`.
 
         :raises Undecodable: where it is not exactly one value in this codec, or over
             a limit. Nothing else is raised, whatever the bytes are.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import webtest
 from pyramid.config import Configurator
 
@@ -50,3 +51,39 @@ def test_jinja2_knows_the_helpers_and_does_not_escape_them(tmp_path):
         testapp = webtest.TestApp(config.make_wsgi_app())
     assert testapp.get("/r").text.startswith('<input type="hidden"')
     assert "<form" in testapp.get("/r").text
+
+
+@pytest.mark.parametrize("commits_at_once", [False, True])
+@pytest.mark.parametrize(
+    "parts",
+    [("pyramid_jinja2", "pyramid_restproxy"), ("pyramid_restproxy", "pyramid_jinja2")],
+    ids=["jinja2 first", "jinja2 last"],
+)
+@pytest.mark.parametrize("kind", ["jinja2", "html"])
+def test_jinja2_may_be_included_before_and_after(
+    tmp_path, parts, commits_at_once, kind
+):
+    """With jinja2 last, the application did not start."""
+    (tmp_path / f"t.{kind}").write_text("{{ delete_form('/x') }}")
+    config = Configurator(autocommit=commits_at_once)
+    for part in parts:
+        config.include(part)
+    config.add_jinja2_renderer(".html")
+    config.add_jinja2_search_path(str(tmp_path), name=f".{kind}")
+    config.add_route("r", "/r")
+    config.add_view(lambda r: {}, route_name="r", renderer=f"t.{kind}")
+    testapp = webtest.TestApp(config.make_wsgi_app())
+    assert testapp.get("/r").text.startswith("<form method")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [("pyramid_jinja2", "pyramid_restproxy"), ("pyramid_restproxy", "pyramid_jinja2")],
+    ids=["jinja2 first", "jinja2 last"],
+)
+def test_templates_know_the_helpers_without_an_application(parts):
+    config = Configurator()
+    for part in parts:
+        config.include(part)
+    config.commit()
+    assert config.get_jinja2_environment().globals["method_field"] is method_field

@@ -7,10 +7,12 @@ import sys
 
 import pytest
 import requests
+from pyramid.exceptions import ConfigurationError
 from pyramid.response import Response
 
 from pyramid_restproxy.exceptions import MissingExtra
 from pyramid_restproxy.services import client as module
+from pyramid_restproxy.services import codecs
 from pyramid_restproxy.services.client import ServiceClient, ServiceError, progress_bar
 from pyramid_restproxy.services.codecs import JsonCodec
 from pyramid_restproxy.services.values import Finished, Progress, Undecodable
@@ -286,7 +288,7 @@ def test_auth_that_answers_challenges(client):
 
 
 def test_names_and_secrets():
-    found = ServiceClient("http://user:secret@host/srv", "json")
+    found = ServiceClient("http://host/srv?key=secret", "json", auth=("me", "secret"))
     assert "secret" not in repr(found)
     assert repr(found.a.b) == "<service a/b>"
     for each in (found, found.a):
@@ -309,3 +311,105 @@ def test_a_bar_without_tqdm(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     with pytest.raises(MissingExtra):
         progress_bar()
+
+
+@pytest.mark.parametrize("errors", ["problem", "envelope"])
+def test_an_error_in_a_stream_has_its_status(client, errors):
+    """In the envelope it was 0."""
+    problem = {"status": 409, "title": "Conflict", "detail": "taken"}
+    if errors == "envelope":
+        problem = {"error": {"code": 409, "type": "Conflict", "message": "taken"}}
+    lines = b'1\n{"$failed":' + json.dumps(problem).encode() + b"}\n"
+    found, _ = client(answer(lines, content_type="application/jsonl"))
+    with pytest.raises(ServiceError) as caught:
+        list(found.add())
+    assert (caught.value.status, str(caught.value)) == (409, "409 Conflict: taken")
+
+
+@pytest.mark.parametrize("error", ["text", {"code": "409"}, None])
+def test_a_problem_may_be_odd(client, error):
+    found, _ = client(answer([{"error": {"error": error}}]))
+    (made,) = found.add.batch([{}])
+    assert made.status == 0
+
+
+class OfTwoThings(Exception):
+    def __init__(self, number, name):
+        super().__init__(f"{number} {name}")
+
+
+def test_an_exception_that_is_not_made_of_a_text(client):
+    """It was a TypeError of the client."""
+    problem = {"exception": "OfTwoThings", "message": "1 a", "detail": "1 a"}
+    found, _ = client(answer(problem, 422), exceptions=[OfTwoThings])
+    with pytest.raises(ServiceError, match="1 a") as caught:
+        found.add()
+    assert caught.value.problem["exception"] == "OfTwoThings"
+
+
+@pytest.mark.parametrize(
+    "url", ["host/srv", "localhost:6543/srv", "ftp://host/srv", "//host", "", "http:/h"]
+)
+def test_a_url_that_leads_nowhere(url):
+    with pytest.raises(ConfigurationError, match="begin with http:// or https://"):
+        ServiceClient(url, "json")
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTPS", "http+unix"])
+def test_a_password_in_the_url_is_refused(scheme):
+    """It was left out in silence."""
+    for userinfo in ("user:secret", "secret", ":secret", "user:s@secret"):
+        with pytest.raises(ConfigurationError, match="auth=") as caught:
+            ServiceClient(f"{scheme}://{userinfo}@host/srv", "json")
+        assert "secret" not in str(caught.value)
+    ServiceClient(f"{scheme}://host/srv@home?a@b#c@d", "json").close()
+
+
+def test_a_session_may_know_more_schemes():
+    ServiceClient("mine://host/srv", "json", session=requests.Session()).close()
+    with pytest.raises(ConfigurationError):
+        ServiceClient("host/srv", "json", session=requests.Session())
+
+
+@pytest.mark.parametrize("installed, name", [(True, "msgpack"), (False, "json")])
+def test_the_codec_that_is_there(monkeypatch, installed, name):
+    """MessagePack was asked for where its library was not installed."""
+    if not installed:
+        monkeypatch.setattr(codecs, "find_spec", lambda name: name == "json" or None)
+    with ServiceClient("http://host") as found:
+        assert repr(found) == f"<ServiceClient {name}>"
+
+
+@pytest.mark.parametrize("errors", ["problem", "envelope"])
+def test_a_codec_that_the_service_does_not_have(errors):
+    """It said 415, and not what to do."""
+    members = {"accept": ["application/json", "application/cbor"]}
+    problem = {"title": "Unsupported Media Type", "detail": "No."} | members
+    if errors == "envelope":
+        problem = {"error": {"code": 415, "type": "x", "message": "No."} | members}
+    with served(Scripted(answer(problem, 415))) as authority:
+        with ServiceClient(f"http://{authority}", "msgpack") as found:
+            with pytest.raises(ServiceError, match=r"No\. Use .*\(url, 'json'\)\."):
+                found.add()
+
+
+@pytest.mark.parametrize("accept", [None, "application/json", [], ["text/x", 1]])
+def test_a_415_that_says_nothing_of_codecs(client, accept):
+    found, _ = client(answer({"title": "No", "accept": accept}, 415))
+    with pytest.raises(ServiceError) as caught:
+        found.add()
+    assert str(caught.value) == "415 No"
+
+
+def test_headers_of_the_client_and_of_its_session(client):
+    session = requests.Session()
+    own = {"X-Key": "k", "Accept": "text/html", "User-Agent": "mine/1"}
+    session.headers.update(own)
+    session.auth = ("me", "pw")
+    found, app = client(answer(1), session=session, headers={"X-More": "m"})
+    assert found.add() == 1
+    environ, _ = app.requests[0]
+    assert (environ["HTTP_X_KEY"], environ["HTTP_X_MORE"]) == ("k", "m")
+    assert environ["HTTP_USER_AGENT"] == "mine/1"
+    assert environ["HTTP_ACCEPT"] == environ["CONTENT_TYPE"] == "application/json"
+    assert environ["HTTP_AUTHORIZATION"].startswith("Basic ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pyramid.config import Configurator
+from pyramid.httpexceptions import HTTPNotFound
 
 from pyramid_restproxy.services.command import (
     call_from_command_line,
@@ -24,12 +25,21 @@ def count(n: int, total: int | None = None):
     return "done" if total else None
 
 
+class Statistics:
+    def mean(self, values: list[float]) -> float:
+        return sum(values) / len(values)
+
+    def missing(self):
+        raise HTTPNotFound("no such thing")
+
+
 @pytest.fixture(scope="module")
 def url():
     with Configurator() as config:
         config.include("pyramid_restproxy.services")
         config.add_service("echo", "/srv/echo", echo)
         config.add_service("count", "/srv/count", count)
+        config.add_service("statistics", "/srv/statistics", Statistics)
         config.add_service_description("/srv/describe", codecs=("json", "cbor"))
         app = config.make_wsgi_app()
     with served(app) as authority:
@@ -41,6 +51,32 @@ def test_a_call(url, capsys, codec):
     words = [url, "echo", "a=1", "b=x=y", "--codec", codec, "-H", "X-Key: k"]
     assert call_from_command_line(words) == 0
     assert capsys.readouterr().out == '[1,"x=y","k"]\n'
+
+
+@pytest.mark.parametrize("name", ["statistics.mean", "statistics/mean"])
+def test_a_method_as_it_is_described_and_by_its_path(url, capsys, name):
+    assert call_from_command_line([url, name, "values=[1, 2]"]) == 0
+    assert capsys.readouterr().out == "1.5\n"
+
+
+@pytest.mark.parametrize(
+    "name, inside",
+    [
+        ("statistics.missing", "404 Not Found: no such thing"),
+        ("statistics.nothing", "404"),
+        ("statistics.mean", "$.values"),
+    ],
+)
+def test_errors_of_a_method(url, capsys, name, inside):
+    assert call_from_command_line([url, name]) == 1
+    assert inside in capsys.readouterr().err
+
+
+def test_the_usage_is_text(capsys):
+    with pytest.raises(SystemExit):
+        call_from_command_line(["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "prest call http://host/srv add a=1" in shown and "``" not in shown
 
 
 def test_a_stream(url, capsys):

@@ -24,6 +24,17 @@ class Point:
     y: float = 0.0
 
 
+def made_point():
+    @dataclass
+    class Point:
+        label: str
+
+    return Point
+
+
+Named, NamedAgain = made_point(), made_point()
+
+
 SENTINEL = object()
 
 
@@ -163,3 +174,109 @@ def test_the_openapi_view():
     assert list(found["paths"]) == ["/srv/add"]
     validate(found)
     app.post("/openapi.json", status=405)
+
+
+def add(a: int, b: int = 1) -> int: ...
+
+
+def tenants(request, name: str) -> str: ...
+
+
+def test_services_below_a_prefix():
+    """Their paths were told without it, and the folder was empty."""
+
+    def include(config):
+        config.add_service("add", "/srv/add", add)
+        config.add_service("noslash", "srv/noslash", add)
+        config.add_service_description("/srv/describe")
+        config.add_openapi_view()
+
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        config.include(include, route_prefix="/v1")
+        testapp = webtest.TestApp(config.make_wsgi_app())
+    told = testapp.post_json("/v1/srv/describe", {}).json
+    paths = ["/v1/srv/add", "/v1/srv/noslash", "/v1/srv/describe"]
+    assert [each["pattern"] for each in told] == paths
+    document = testapp.get("/v1/openapi.json").json
+    assert list(document["paths"]) == paths
+    validate(document)
+
+
+def test_placeholders_are_parameters():
+    """A regular expression was part of the path."""
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        config.add_service("t", r"/srv/{tenant:[a-z]*\d{2}}/{x}/t", tenants)
+        config.add_service("far", "/far/*rest", add)
+        config.make_wsgi_app()
+    document = openapi(config.registry)
+    validate(document)
+    ((path, item),) = document["paths"].items()
+    assert path == "/srv/{tenant}/{x}/t"
+    assert item["parameters"] == [
+        {
+            "name": "tenant",
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "pattern": r"^(?:[a-z]*\d{2})$"},
+        },
+        {"name": "x", "in": "path", "required": True, "schema": {"type": "string"}},
+    ]
+
+
+@pytest.mark.parametrize(
+    "script_name, servers",
+    [
+        ("", None),
+        ("/mnt", [{"url": "/mnt"}]),
+        ("/a b", [{"url": "/a%20b"}]),
+        ("//host", [{"url": "/.//host"}]),
+    ],
+)
+def test_where_the_application_is_mounted(script_name, servers):
+    """It was as if at the root."""
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        config.add_service("add", "/srv/add", add)
+        config.add_openapi_view()
+        app = config.make_wsgi_app()
+    testapp = webtest.TestApp(app, extra_environ={"SCRIPT_NAME": script_name})
+    document = testapp.get("/openapi.json").json
+    validate(document)
+    assert document.get("servers") == servers
+    assert "/srv/add" in document["paths"]
+
+
+def one(point: Point) -> int: ...
+
+
+def two(point: Named) -> int: ...
+
+
+def three(point: NamedAgain) -> int: ...
+
+
+def fields_of(document, path):
+    body = document["paths"][path]["post"]["requestBody"]
+    arguments = body["content"]["application/json"]["schema"]
+    reference = arguments["properties"]["point"].get("$ref", "")
+    name = reference.removeprefix("#/components/schemas/")
+    return list(document["components"]["schemas"].get(name, {}).get("properties", ()))
+
+
+@pytest.mark.parametrize("functions", [(one, two), (two, one), (one, two, three)])
+def test_two_classes_of_one_name_have_two_schemas(functions):
+    """The later one was told of both."""
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        config.add_service("either", "/either", either)
+        for function in functions:
+            config.add_service(function.__name__, f"/{function.__name__}", function)
+        config.make_wsgi_app()
+    document = openapi(config.registry)
+    validate(document)
+    assert fields_of(document, "/one") == ["x", "y"]
+    assert fields_of(document, "/two") == ["label"]
+    if three in functions:  # nothing tells it from the other
+        assert fields_of(document, "/three") == []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
+from pyramid import testing
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationConflictError, ConfigurationError
 from pyramid.request import Request
@@ -182,3 +185,133 @@ def test_libraries_are_imported_when_they_are_wanted(config, monkeypatch):
     config.commit()
     codecs = services_of(config.registry)["add"].codecs
     assert [codec.name for codec in codecs] == ["json"]
+
+
+@pytest.fixture
+def commits_at_once():
+    yield testing.setUp()
+    testing.tearDown()
+
+
+def test_services_of_a_configurator_that_commits_at_once(commits_at_once):
+    """The service was related to a route that was not there yet."""
+    config = commits_at_once
+    config.include("pyramid_restproxy.services")
+    config.add_service("add", "/srv/add", add)
+    config.add_service("calc", "/srv/calc", Calculator)
+    config.add_service_description("/srv/describe")
+    assert call(config, "/srv/add", a=1) == 2
+
+
+def test_services_below_a_prefix(config):
+    def include(config):
+        config.add_service("add", "srv/add", add)
+        config.add_service("calc", "/srv/calc/", Calculator)
+
+    config.include(include, route_prefix="/v1")
+    found = {"/v1/srv/add": 2, "/v1/srv/calc/double": 2, "/v1/srv/calc/negate": -1}
+    for path, result in found.items():
+        assert call(config, path, a=1) == result
+    services = services_of(config.registry).values()
+    assert [each.pattern for each in services] == list(found)
+
+
+class Bound:
+    """Methods that are bound to the class, or to nothing."""
+
+    factor = 3
+
+    @classmethod
+    def times(cls, a: int) -> int:
+        return cls.factor * a
+
+    @staticmethod
+    def negate(a: int) -> int:
+        return -a
+
+    factory = dict
+    cached = functools.lru_cache(add)
+
+
+class Doubled(Bound):
+    factor = 6
+
+
+def test_methods_of_the_class_itself(config):
+    """Those were left out, and nobody said so."""
+    config.add_service("bound", "/bound", Doubled)
+    assert call(config, "/bound/times", a=2) == 12
+    assert call(config, "/bound/negate", a=2) == -2
+    assert list(services_of(config.registry)) == ["bound.negate", "bound.times"]
+
+
+class MayHaveRequest:
+    def __init__(self, factor: int = 2, request=None):
+        self.factor, self.request = factor, request
+
+    def told(self) -> list:
+        return [self.factor, self.request.method]
+
+
+class HasRequestByName:
+    def __init__(self, *, request):
+        self.request = request
+
+    def told(self) -> list:
+        return [self.request.method]
+
+
+@pytest.mark.parametrize(
+    "kind, told", [(MayHaveRequest, [2, "POST"]), (HasRequestByName, ["POST"])]
+)
+def test_a_request_by_its_name(config, kind, told):
+    """A request with a default was left out."""
+    config.add_service("r", "/r", kind)
+    assert call(config, "/r/told") == told
+
+
+class Called:
+    def __call__(self, a: int) -> int:
+        return a
+
+
+async def later(a: int) -> int:
+    return a
+
+
+async def one_by_one(a: int):
+    yield a
+
+
+class Later:
+    async def method(self, a: int) -> int:
+        return a
+
+
+@pytest.mark.parametrize(
+    "function, why",
+    [
+        (functools.partial(add, a=1), "what it takes"),
+        (Called(), "what it takes"),
+        (max, "what it takes"),
+        (len, "by name"),
+        (later, "async"),
+        (one_by_one, "async"),
+        (functools.partial(later, a=1), "async"),
+        (Later, "async"),
+    ],
+    ids=lambda each: getattr(each, "__name__", None),
+)
+def test_what_cannot_be_called_is_said_at_the_call(config, function, why):
+    """It was a bare TypeError or ValueError, or for ``async`` a 500 at every call."""
+    with pytest.raises(ConfigurationError, match=why):
+        config.add_service("f", "/f", function)
+
+
+def test_functions_that_are_wrapped(config):
+    wrapped = functools.wraps(add)(functools.partial(add, b=5))
+    config.add_service("wrapped", "/wrapped", wrapped)
+    config.add_service("cached", "/cached", functools.lru_cache(add))
+    config.add_service("method", "/method", Calculator().double)
+    for name, found in (("wrapped", 6), ("cached", 2), ("method", 2)):
+        assert call(config, f"/{name}", a=1) == found

@@ -20,11 +20,14 @@ class Echo:
 
     def __init__(self):
         self.seen = {}
+        self.cookie = ""
 
     def __call__(self, environ, start_response):
         body = environ["wsgi.input"].read()
         self.seen = environ | {"body": body}
         headers = [("X-Odd", "x"), ("Content-Length", str(len(body)))]
+        if self.cookie:
+            headers.append(("Set-Cookie", self.cookie))
         start_response("201 Made", headers)
         return [body]
 
@@ -135,3 +138,54 @@ def test_silence_has_a_limit():
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(ReadTimeout):
             exchange_of(address, timeout=(5.0, 0.05)).send("a", b"")
+
+
+def test_a_session_has_its_part(authority, echo):
+    """Its auth, headers and cookies were not used."""
+    session = requests.Session()
+    session.auth, key = ("me", "pw"), Key(hooks=True)
+    session.headers.update({"X-Mine": "1", "X-None": None, "Accept": "text/html"})
+    session.cookies.set("a", "b")
+    session.hooks["response"].append(key.look)
+    exchange = exchange_of(authority, session=session, Accept="text/x")
+    exchange.send("a", b"x").close()
+    assert {
+        "HTTP_AUTHORIZATION": "Basic bWU6cHc=",
+        "HTTP_X_MINE": "1",
+        "HTTP_ACCEPT": "text/x",
+        "HTTP_COOKIE": "a=b",
+    }.items() <= echo.seen.items()
+    assert "HTTP_X_NONE" not in echo.seen
+    assert echo.seen.get("HTTP_ACCEPT_ENCODING", "identity") == "identity"
+    assert key.answered == [b"x"]
+    exchange_of(authority, auth=Key(), session=session).send("a", b"x").close()
+    assert echo.seen["HTTP_X_KEY"] == "key" and "HTTP_AUTHORIZATION" not in echo.seen
+    exchange.close()
+
+
+@pytest.mark.parametrize("session", [None, requests.Session])
+def test_the_environment_is_not_asked(authority, echo, tmp_path, monkeypatch, session):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password pw")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    made = session() if session else None
+    exchange = exchange_of(authority, session=made)
+    answer = exchange.send("a", b"x")
+    assert answer.status == 201
+    answer.close()
+    exchange.close()
+    assert "HTTP_AUTHORIZATION" not in echo.seen
+
+
+def test_no_cookies_are_kept_without_a_session(authority, echo):
+    echo.cookie = "a=b"
+    exchange = exchange_of(authority, auth=Key(hooks=True))
+    for _ in range(2):
+        exchange.send("a", b"x").close()
+        assert "HTTP_COOKIE" not in echo.seen
+    exchange.close()

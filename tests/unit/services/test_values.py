@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import OrderedDict
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
@@ -278,3 +278,54 @@ def test_text_that_would_become_a_large_decimal(text):
 @pytest.mark.parametrize("text", ["", "1.5", "1..5", "e9999", "text", "x" * 20_000])
 def test_text_that_would_not(text):
     check_number(text)
+
+
+@pytest.mark.parametrize(
+    "text, second, microsecond",
+    [
+        ("2026-02-03T04:05:06Z", 6, 0),
+        ("2026-02-03t04:05:06z", 6, 0),
+        ("2026-02-03T04:05Z", 0, 0),
+        ("2026-02-03T04:05:06.1Z", 6, 100_000),
+        ("2026-02-03T04:05:06.1234+00:00", 6, 123_400),
+        ("2026-02-03T04:05:06.123456789Z", 6, 123_456),
+        ("2026-02-03 05:05:06.000001+01:00", 6, 1),
+    ],
+)
+def test_moments_as_others_write_them(text, second, microsecond):
+    """Python 3.10 read no ``Z``, and no fraction but of three or six digits."""
+    expected = datetime(2026, 2, 3, 4, 5, second, microsecond, timezone.utc)
+    assert revive("datetime", text) == expected
+    assert (
+        revive("time", text[11:])
+        == datetime.fromisoformat(f"2026-02-03T{expected.timetz()}")
+        .astimezone(revive("datetime", text).tzinfo)
+        .timetz()
+    )
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2026, 2, 3, 4, 5, 6),
+        datetime(2026, 2, 3, 4, 5, 6, 7),
+        datetime(2026, 2, 3, tzinfo=timezone(timedelta(seconds=3723, microseconds=5))),
+    ],
+)
+def test_moments_as_python_writes_them(moment):
+    assert revive("datetime", moment.isoformat()) == moment
+    assert revive("time", moment.timetz().isoformat()) == moment.timetz()
+
+
+@pytest.mark.parametrize("kind", ["datetime", "time"])
+@pytest.mark.parametrize("text", ["", "Z", "04:05:06.", "2026-02-03Z", "25:00:00Z", 1])
+def test_moments_that_are_none(kind, text):
+    with pytest.raises(Undecodable):
+        revive(kind, text)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_arrays_can_be_written_to(kind):
+    array = array_of("|u1", [3], kind(b"abc"))
+    array += 1
+    assert array.tobytes() == b"bcd"

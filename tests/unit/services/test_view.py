@@ -5,20 +5,30 @@ from __future__ import annotations
 import io
 import json
 import pickle
+from collections import namedtuple
 from datetime import date
 
 import msgpack
 import numpy
 import pytest
 from pyramid.config import Configurator
-from pyramid.httpexceptions import HTTPConflict, HTTPForbidden
+from pyramid.httpexceptions import (
+    HTTPClientError,
+    HTTPConflict,
+    HTTPError,
+    HTTPForbidden,
+    HTTPNotFound,
+)
 from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.tweens import EXCVIEW
+from pyramid_retry import RetryableException
 
 from pyramid_restproxy.routing.override import UnreadableBody
 from pyramid_restproxy.services import view as module
 from pyramid_restproxy.services.codecs import CborCodec, JsonCodec, MessagePackCodec
-from pyramid_restproxy.services.values import Progress, Undecodable
-from pyramid_restproxy.services.view import read_body
+from pyramid_restproxy.services.values import Progress, Undecodable, Unencodable
+from pyramid_restproxy.services.view import ServiceFailed, read_body
 
 
 class OutOfStock(Exception):
@@ -283,6 +293,24 @@ def test_https_only():
     assert request.get_response(app).status_int == 200
 
 
+@pytest.mark.parametrize(
+    "peer, said, status",
+    [
+        ("10.0.0.1", "https", 200),
+        ("10.0.0.1", "http", 403),
+        ("10.0.0.1", "http, https", 403),
+        ("6.6.6.6", "https", 403),
+    ],
+)
+def test_https_only_behind_a_trusted_proxy(peer, said, status):
+    settings = {"restproxy.trusted_proxies": "10.0.0.0/8"}
+    app = app_of(settings, require_https=True)
+    request = Request.blank("/srv/add", {"REMOTE_ADDR": peer}, method="POST")
+    request.headers["X-Forwarded-Proto"] = said
+    request.content_type, request.body = "application/json", b'{"a": 1}'
+    assert request.get_response(app).status_int == status
+
+
 class Reader:
     """A stream without readinto, in small pieces."""
 
@@ -416,3 +444,236 @@ def test_large_numbers_in_one_codec_are_answered_in_another():
         assert call(app_of(), "add", body, **kinds).status_int == 400
         answer = call(app_of(), "add", b"".join(codec.encode(just_not)), **kinds)
         assert answer.json == 2 * just_not["a"]
+
+
+# -- pyramid_retry, and others that read the body -----------------------------
+
+
+def retried(*functions, tween=None, **settings):
+    with Configurator(settings={"retry.attempts": "3"} | settings) as config:
+        config.include("pyramid_retry")
+        config.include("pyramid_restproxy.services")
+        if tween is not None:
+            config.add_tween(f"{__name__}.{tween}", under=EXCVIEW)
+        for function in functions:
+            name = function.__name__
+            config.add_service(name, f"/srv/{name}", function)
+        config.add_service_exception(OutOfStock, status=409)
+        return config.make_wsgi_app()
+
+
+class Busy(RetryableException):
+    """Two clients wrote the same row."""
+
+
+def failing(error, times):
+    """Return a service that fails some times, and the arguments of its calls."""
+    calls = []
+
+    def service(a: int) -> int:
+        calls.append(a)
+        if len(calls) <= times:
+            raise error
+        return a
+
+    return service, calls
+
+
+@pytest.mark.parametrize("body, answer", [({"a": 5}, 5), ([{"a": 5}], [{"result": 5}])])
+def test_pyramid_retry_calls_again(body, answer):
+    """It saw a 500, which is nothing to try again; and the body was read already."""
+    service, calls = failing(Busy(), 2)
+    found = call(retried(service), "service", body)
+    assert (found.status_int, found.json, calls) == (200, answer, [5, 5, 5])
+
+
+def test_after_the_last_attempt_the_caller_is_told():
+    service, calls = failing(Busy(), 3)
+    found = call(retried(service), "service", {"a": 5}, Accept="application/msgpack")
+    assert msgpack.unpackb(found.body)["status"] == 500 and len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    "error, status", [(OutOfStock(), 409), (HTTPConflict(), 409), (RuntimeError(), 500)]
+)
+def test_what_is_not_tried_again_is_answered_at_once(error, status):
+    service, calls = failing(error, 1)
+    found = call(retried(service), "service", {"a": 5})
+    assert (found.status_int, found.json["status"], calls) == (status, status, [5])
+
+
+SEEN = []
+
+
+def fails_at_the_end(handler, registry):
+    """Make a tween that fails as a transaction does that cannot be committed."""
+
+    def tween(request):
+        response = handler(request)
+        if request.environ["retry.attempt"] < 2:
+            raise Busy()
+        return response
+
+    return tween
+
+
+def test_a_call_can_be_made_again_after_its_answer():
+    service, calls = failing(None, 0)
+    found = call(retried(service, tween="fails_at_the_end"), "service", {"a": 5})
+    assert (found.json, calls) == (5, [5, 5, 5])
+
+
+def reads_the_body(handler, registry):
+    def tween(request):
+        request.make_body_seekable()
+        assert request.body_file.read()
+        return handler(request)
+
+    return tween
+
+
+def test_somebody_has_read_the_body():
+    service, _ = failing(None, 0)
+    app = retried(service, tween="reads_the_body")
+    assert call(app, "service", {"a": 5}).json == 5
+
+
+def keeps_what_was_raised(handler, registry):
+    def tween(request):
+        try:
+            return handler(request)
+        except Exception as error:
+            SEEN.append(type(error))
+            raise
+
+    return tween
+
+
+def test_a_tween_sees_that_a_service_failed():
+    """So pyramid_tm takes back what the service has written."""
+    SEEN.clear()
+    app = retried(add, tween="keeps_what_was_raised")
+    for a in (13, 14):
+        call(app, "add", {"a": a})
+    assert SEEN == [ServiceFailed, RuntimeError]
+
+
+# -- views of the application -------------------------------------------------
+
+
+def test_pages_of_the_application_are_not_for_services():
+    """A 404 of a service was the page of ``add_notfound_view``."""
+
+    def missing():
+        raise HTTPNotFound("no such item")
+
+    def denied():
+        raise HTTPForbidden("not this one")
+
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        config.add_service("missing", "/srv/missing", missing)
+        config.add_service("denied", "/srv/denied", denied)
+        config.add_notfound_view(lambda e, r: Response("<h1>?</h1>", status=404))
+        config.add_forbidden_view(lambda e, r: Response("log in", status=303))
+        app = config.make_wsgi_app()
+    for name, status in (("missing", 404), ("denied", 403)):
+        found = call(app, name, Accept="application/cbor")
+        assert found.status_int == status
+        assert found.content_type == CborCodec().problem_type
+    assert call(app, "nowhere").text == "<h1>?</h1>"
+
+
+def test_views_of_all_exceptions_still_are():
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        config.add_service("add", "/srv/add", add)
+        config.add_exception_view(
+            lambda e, r: Response(f"{e.status} {e.title}"), context=HTTPError
+        )
+        app = config.make_wsgi_app()
+    assert call(app, "add", {"a": 15}).text == "409 Conflict Conflict"
+
+
+def test_a_status_of_your_own():
+    class HTTPPageExpired(HTTPClientError):
+        code, title = 419, "Page Expired"
+
+    def old():
+        raise HTTPPageExpired("too old", headers=[("X-A", "1")])
+
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        config.add_service("old", "/srv/old", old)
+        app = config.make_wsgi_app()
+    found = call(app, "old")
+    assert (found.status_int, found.headers["X-A"]) == (419, "1")
+    assert (found.json["title"], found.json["detail"]) == ("Page Expired", "too old")
+
+
+# -- one value that cannot be written -----------------------------------------
+
+
+def unsendable_in_the_end():
+    yield 1
+    return object()
+
+
+def sometimes(a: int):
+    if a == 2:
+        return object()
+    return a
+
+
+class Breaks:
+    def __json__(self, request):
+        raise ValueError("no")
+
+
+def breaks():
+    return Breaks()
+
+
+Pair = namedtuple("Pair", "a b")
+
+
+class Listed(list):
+    pass
+
+
+def pairs():
+    return {"pair": Pair(1, Listed([2, Pair(3, 4)]))}
+
+
+def writing(*functions):
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        for function in functions:
+            config.add_service(function.__name__, f"/srv/{function.__name__}", function)
+        return config.make_wsgi_app()
+
+
+def test_a_stream_ends_though_its_result_cannot_be_written():
+    """It broke off."""
+    lines = call(writing(unsendable_in_the_end), "unsendable_in_the_end").body
+    first, last = map(json.loads, lines.splitlines())
+    assert first == 1 and last["$failed"]["status"] == 500
+
+
+def test_one_result_without_a_form_does_not_end_the_batch():
+    """All of it was a 500."""
+    app = writing(sometimes, breaks)
+    found = call(app, "sometimes", [{"a": 1}, {"a": 2}, {"a": 3}]).json
+    assert (found[0], found[2]) == ({"result": 1}, {"result": 3})
+    assert found[1]["error"]["status"] == 500
+    assert call(app, "breaks", [{}]).json[0]["error"]["status"] == 500
+    app = app_of({"restproxy.unexpected_errors": "raise"})
+    with pytest.raises(Unencodable):
+        call(app, "unsendable", [{}])
+
+
+@pytest.mark.parametrize("codec", [JsonCodec(), MessagePackCodec(), CborCodec()])
+def test_a_tuple_with_names_is_a_list(codec):
+    """It had no form."""
+    found = call(writing(pairs), "pairs", Accept=codec.media_type)
+    assert codec.decode(found.body) == {"pair": [1, [2, [3, 4]]]}

@@ -169,6 +169,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")
 @given(
     VALUES,
     st.integers(2, 5),
@@ -182,6 +183,8 @@ def test_a_pickle_ends_where_the_library_says(value, protocol, after, changes):
     try:
         *_, last = pickletools.genops(bytes(body))
     except (ValueError, OverflowError, MemoryError):
+        return
+    except (DeprecationWarning, SyntaxWarning):  # an escape that Python does not know
         return
     widths = {
         code: module._widths(opcode)
