@@ -45,7 +45,25 @@ __all__ = [
 ]
 
 
-class RestProxyError(Exception):
+def _remade(kind: type[Exception], args: tuple[Any, ...]) -> Exception:
+    """Make an exception as it was, without its ``__init__``."""
+    made: Exception = kind.__new__(kind)
+    made.args = args
+    return made
+
+
+class Portable(Exception):
+    """An exception that can be copied, and sent to another process.
+
+    Python makes an exception again by calling its class with ``args``, the text; most
+    of ours are made of other things, and a process pool would hang.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self.args), self.__dict__
+
+
+class RestProxyError(Portable):
     """Base of everything that pyramid_restproxy raises at run time."""
 
 
@@ -99,16 +117,21 @@ class NotAcceptable(RequestRefused, HTTPNotAcceptable):
 
     :ivar available: what there is, as dictionaries with ``type`` (media type)
         and, where the representation has a URL of its own, ``href``.
+    :ivar by_accept: whether Accept decided it, and the answer says so in Vary
+        (RFC 9110 section 12.5.5); not, where the extension of the path did.
     """
 
-    def __init__(self, available: Sequence[Mapping[str, str]]) -> None:
+    def __init__(
+        self, available: Sequence[Mapping[str, str]], *, by_accept: bool = True
+    ) -> None:
         self.available = tuple(available)
+        self.by_accept = by_accept
         self.problem_members = {"available": [dict(a) for a in self.available]}
         types = ", ".join(a["type"] for a in self.available)
         HTTPNotAcceptable.__init__(
             self,
             f"None of the asked representations exists. Available: {types}.",
-            headers=[("Vary", "Accept")],
+            headers=[("Vary", "Accept")] if by_accept else None,
         )
 
 
@@ -131,7 +154,7 @@ class UnsupportedMediaType(RequestRefused, HTTPUnsupportedMediaType):
         )
 
 
-class MissingExtra(ConfigurationError):
+class MissingExtra(Portable, ConfigurationError):
     """A part that was asked for needs a package that is not installed.
 
     :ivar extra: the extra to install, as in ``pyramid_restproxy[extra]``.

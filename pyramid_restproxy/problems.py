@@ -5,7 +5,10 @@ come first; what is left is either an HTTP exception without a body, which gets
 one here in the format the client can read, or an exception nobody handled,
 which becomes a 500 that tells nothing (the traceback goes to the log).
 
-An error never becomes 406: a client that accepts no error format gets JSON.
+An error never becomes 406: a client that accepts no error format gets JSON. Nor does
+it become another error because it could not be written: a :class:`Problem` keeps
+nothing that one of the formats cannot carry.
+
 What lives elsewhere: which error it is (``exceptions``, and whoever raises).
 """
 
@@ -13,18 +16,20 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date, time
 from functools import lru_cache
 from html import escape
 from importlib.resources import files
+from math import isfinite
 from string import Template
 from traceback import walk_tb
 from types import CodeType
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
-from xml.sax.saxutils import escape as xml_escape
 from xml.sax.saxutils import quoteattr
 
 from pyramid.config import Configurator
@@ -49,6 +54,8 @@ from webob.cookies import RequestCookies
 from webob.request import BaseRequest
 
 from pyramid_restproxy.exceptions import MalformedRequest
+from pyramid_restproxy.grammar import TOKEN
+from pyramid_restproxy.markup import DECLARATION, carriable, element
 from pyramid_restproxy.negotiation import add_vary, best
 from pyramid_restproxy.settings import Settings, settings_of
 
@@ -71,15 +78,93 @@ _FORM_READER = BaseRequest.POST.fget.__code__
 _COOKIE_READER = RequestCookies._cache.fget.__code__
 
 
+#: How deep lists and mappings may lie in each other.
+MAX_DEPTH = 50
+
+#: The bits of the largest number. Python refuses to write much longer ones in decimal,
+#: and no reader need take them (RFC 8259 section 6).
+MAX_BITS = 2048
+
+#: Stands for what lies too deep, contains itself or cannot be read.
+LEFT_OUT = "..."
+
+# RFC 9110 section 5.5, in latin-1, as WSGI wants it.
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+# -- plain values -------------------------------------------------------------
+
+
+def plain(value: Any, within: tuple[int, ...] = ()) -> Any:
+    """Return a value as every format of an error can carry it.
+
+    :param value: anything.
+    :param within: the identities of the containers that it lies in.
+    :returns: None, a bool, a finite number, a text without characters that XML cannot
+        carry, or a list or a dict of such; everything else as text.
+    """
+    found = _guarded(_form, value)
+    if not isinstance(found, (dict, list)):
+        return found
+    if id(value) in within or len(within) == MAX_DEPTH:
+        return LEFT_OUT
+    within = (*within, id(value))
+    if isinstance(found, list):
+        return [plain(each, within) for each in found]
+    return {_guarded(_written, key): plain(each, within) for key, each in found.items()}
+
+
+def _form(value: Any) -> Any:
+    """Convert one value, and nothing in it."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and value.bit_length() <= MAX_BITS:
+        return int.__int__(value)  # not its subclass, which may write itself otherwise
+    if isinstance(value, float) and isfinite(value):
+        return float.__float__(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return list(value)
+    return _written(value)
+
+
+def _written(value: Any) -> str:
+    return carriable(_text(value))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).decode("utf-8", "replace")
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    return str(value)
+
+
+def _guarded(convert: Callable[[Any], Any], value: Any) -> Any:
+    """Convert a value of the application's, whose own methods may fail."""
+    try:
+        return convert(value)
+    except Exception:
+        # It must not be the cause of another error; say so and go on.
+        log.exception("%s cannot be written in an error", type(value).__qualname__)
+        return LEFT_OUT
+
+
+# -- the error ----------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error in plain values (RFC 9457 section 3.1).
+    """An error in plain values (RFC 9457 section 3.1): in what :func:`plain` returns.
 
     :ivar status: the HTTP status.
     :ivar title: what kind of error it is; the reason phrase.
     :ivar detail: what is wrong with this request; may be empty.
     :ivar instance: the path of the request, as :func:`path_reference` writes it.
-    :ivar members: extension members, JSON-able.
+    :ivar members: extension members; none where it is no mapping.
     """
 
     status: int
@@ -87,6 +172,12 @@ class Problem:
     detail: str = ""
     instance: str = ""
     members: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("title", "detail", "instance"):
+            object.__setattr__(self, name, _guarded(_written, getattr(self, name)))
+        members = plain(self.members)
+        object.__setattr__(self, "members", members if type(members) is dict else {})
 
     def document(self) -> dict[str, Any]:
         """Return the members of the problem document, in reading order."""
@@ -98,7 +189,9 @@ class Problem:
             "detail": self.detail,
             "instance": self.instance,
         }
-        return {k: v for k, v in known.items() if v != ""} | dict(self.members)
+        told = {k: v for k, v in known.items() if v != ""} | dict(self.members)
+        # RFC 9457 section 3.1.2: the same as in the response, whoever says otherwise.
+        return told | {"status": self.status}
 
 
 # -- the formats --------------------------------------------------------------
@@ -118,22 +211,8 @@ def to_envelope(problem: Problem) -> str:
 
 def to_xml(problem: Problem) -> str:
     """Write a problem document as XML (RFC 9457 appendix B)."""
-    members = "".join(
-        f"<{name}>{_xml_value(value)}</{name}>"
-        for name, value in problem.document().items()
-    )
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>'
-        f'<problem xmlns="urn:ietf:rfc:7807">{members}</problem>'
-    )
-
-
-def _xml_value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "".join(f"<{k}>{_xml_value(v)}</{k}>" for k, v in value.items())
-    if isinstance(value, (list, tuple)):
-        return "".join(f"<i>{_xml_value(item)}</i>" for item in value)
-    return xml_escape(str(value))
+    namespace = ' xmlns="urn:ietf:rfc:7807"'
+    return DECLARATION + "".join(element("problem", problem.document(), "i", namespace))
 
 
 @lru_cache(maxsize=1)
@@ -146,9 +225,8 @@ def _page() -> Template:
 def to_html(problem: Problem) -> str:
     """Write the packaged error page."""
     links = "".join(
-        f"<li><a href={quoteattr(item['href'])}>{escape(item['type'])}</a></li>"
-        for item in problem.members.get("available", ())
-        if "href" in item
+        f"<li><a href={quoteattr(href)}>{escape(media_type)}</a></li>"
+        for href, media_type in _links(problem.members.get("available"))
     )
     return _page().substitute(
         status=problem.status,
@@ -156,6 +234,14 @@ def to_html(problem: Problem) -> str:
         detail=escape(problem.detail),
         links=f"<ul>{links}</ul>" if links else "",
     )
+
+
+def _links(available: Any) -> Iterator[tuple[str, str]]:
+    """Yield the links of a 406; an application may mean something else by the name."""
+    for item in available if isinstance(available, list) else ():
+        match item:
+            case {"href": str(href), "type": str(media_type)}:
+                yield href, media_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +301,7 @@ def problem_of(error: HTTPException, request: Request) -> Problem:
     """Say what an HTTP exception means, leaving out what only we should know."""
     return Problem(
         status=error.status_int,
-        title=error.title,
+        title=error.title or "",
         detail=_public_detail(error, request.environ["PATH_INFO"].encode("latin-1")),
         instance=path_reference(_raw_path(request.environ)),
         members=getattr(error, "problem_members", {}),
@@ -229,10 +315,10 @@ def _public_detail(error: HTTPException, path_info: bytes) -> str:
         # names the view and the permission: raised by Pyramid's secured views
         or getattr(error, "result", None) is not None
     )
-    detail = "" if internal else str(error.detail or "")
+    detail = "" if internal or error.detail is None else _guarded(_text, error.detail)
     if detail.encode("utf-8", "replace") == path_info:
         detail = ""  # Pyramid's router puts the path there, which only echoes
-    return detail or str(error.explanation or "")
+    return detail or _guarded(_text, error.explanation or "")
 
 
 def path_reference(path: bytes) -> str:
@@ -263,27 +349,43 @@ def problem_response(
     """Make the response for a problem.
 
     :param headers: what the error wants to send besides (Allow, Retry-After, ...);
-        its Content-Type and Content-Length are not used.
+        its Content-Type and Content-Length are not used, nor what is no field.
     """
-    formats = FORMATS[settings.errors]
     extension = getattr(request, "path_extension", None)
-    chosen = choose_format(formats, extension, request.environ.get("HTTP_ACCEPT"))
-    kept = [
-        (name, value)
-        for name, value in headers or ()
-        if name.lower() not in ("content-type", "content-length")
-    ]
+    reads_accept = _reads_accept(request)
+    accept = request.environ.get("HTTP_ACCEPT") if reads_accept else None
+    chosen = choose_format(FORMATS[settings.errors], extension, accept)
+    kept = list(_fields(headers or ()))
     kept += [("Content-Type", chosen.content_type)]
     if chosen is HTML:
         body = _html_page(problem, request, settings)
     else:
         body = chosen.write(problem)
         kept += [("X-Content-Type-Options", "nosniff")]
-    if chosen.extension != extension:
+    if reads_accept and chosen.extension != extension:
         add_vary(kept, "Accept")
-    encoded = body.encode("utf-8")
+    encoded = body.encode("utf-8", "replace")  # a template may write what it wants
     kept += [("Content-Length", str(len(encoded)))]
     return Response(status=problem.status, headerlist=kept, app_iter=[encoded])
+
+
+def _reads_accept(request: Request) -> bool:
+    """Say whether Accept has a say, which routing knows, where there is routing."""
+    state = request.__dict__.get("rest")
+    return bool(getattr(state, "reads_accept", True))
+
+
+def _fields(given: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield the fields that an error document can be sent with."""
+    for name, value in given:
+        if name.lower() in ("content-type", "content-length"):
+            continue
+        text = _guarded(_text, value)
+        if TOKEN.fullmatch(name) and _FIELD_VALUE.fullmatch(text):
+            yield name, text
+        else:
+            # Part of a value may mean something else than the whole.
+            log.warning("field %a of an error cannot be sent: left out", name)
 
 
 def _html_page(problem: Problem, request: Request, settings: Settings) -> str:

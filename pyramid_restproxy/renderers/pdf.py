@@ -23,8 +23,8 @@ from pyramid.registry import Registry
 from pyramid.request import Request
 
 from pyramid_restproxy.interfaces import Representation
+from pyramid_restproxy.markup import carriable
 from pyramid_restproxy.renderers.base import Renderer, RendererFactory
-from pyramid_restproxy.renderers.text import carriable
 
 __all__ = ["REPRESENTATION", "PdfFactory", "html_to_pdf"]
 

@@ -12,10 +12,10 @@ from pyramid.registry import Registry
 from pyramid.request import Request
 
 from pyramid_restproxy.interfaces import Representation
+from pyramid_restproxy.markup import carriable
 from pyramid_restproxy.renderers.base import RendererFactory
 from pyramid_restproxy.renderers.plain import Plain
 from pyramid_restproxy.renderers.tables import NATIVE, Cell, Table, to_table
-from pyramid_restproxy.renderers.text import carriable
 
 __all__ = ["REPRESENTATION", "XlsxFactory", "to_xlsx"]
 

@@ -33,6 +33,7 @@ ROOMS = [
     "exceptions",
     "casts",
     "grammar",
+    "markup",
     "interfaces",
 ]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyramid_restproxy.markup import carriable
 from pyramid_restproxy.renderers.csv import to_csv
-from pyramid_restproxy.renderers.text import carriable
 
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyramid_restproxy.renderers.text import carriable
+from pyramid_restproxy.markup import carriable
 from pyramid_restproxy.renderers.xml import to_xml
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
