@@ -34,7 +34,7 @@ from pyramid_restproxy.trust.directives import (
     use_signing_settings,
     use_token_setting,
 )
-from pyramid_restproxy.trust.exposed import exposed_view
+from pyramid_restproxy.trust.exposed import exposed_view, not_ambient_view
 from pyramid_restproxy.trust.limits import rate_limited_view, use_limiter
 from pyramid_restproxy.trust.registry import make_trust
 from pyramid_restproxy.trust.sealed import sealed_params, sealed_path, sealed_view
@@ -65,6 +65,7 @@ def includeme(config: Configurator) -> None:
     config.add_view_deriver(
         rate_limited_view, name="rate_limit", under="secured_view", over="rendered_view"
     )
+    config.add_view_deriver(not_ambient_view, name="not_ambient", under="csrf_view")
     config.add_directive("add_api_key", add_api_key)
     config.add_directive("set_api_key_store", set_api_key_store)
     config.add_directive("add_signing_key", add_signing_key)

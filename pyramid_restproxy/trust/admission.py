@@ -51,7 +51,7 @@ def api_key_view(view: Any, info: Any) -> Any:
     :raises ConfigurationError: where the option is not what it must be.
     """
     wanted = view_option(info, "api_key")
-    if not wanted:
+    if wanted is None or wanted is False:
         return view
     scopes, trust = _scopes(wanted), trust_of(info.registry)
     name, field = trust.key_header, environ_key(trust.key_header)
@@ -74,8 +74,10 @@ def _scopes(wanted: Any) -> tuple[str, ...]:
     if wanted is True:
         return ()
     listed = (wanted,) if isinstance(wanted, str) else wanted
-    if not isinstance(listed, (tuple, list)) or not all(
-        isinstance(scope, str) and scope for scope in listed
+    if (
+        not isinstance(listed, (tuple, list))
+        or not listed
+        or not all(isinstance(scope, str) and scope for scope in listed)
     ):
         raise ConfigurationError(
             f"api_key={wanted!r}: expected True or names of scopes"
@@ -94,9 +96,13 @@ def allowed_from_view(view: Any, info: Any) -> Any:
     :raises ConfigurationError: for what is no address or network.
     """
     given = info.options.get("allow_from")
-    if not given:
+    if given is None:
         return view
     words = given.split() if isinstance(given, str) else given
+    if not words:  # an empty list is a mistake, and not everybody
+        raise ConfigurationError(
+            f"allow_from={given!r}: expected addresses or networks; None for everybody"
+        )
     networks = TrustedProxies(words, "allow_from")
 
     def from_there(context: Any, request: Request) -> Response:
@@ -124,9 +130,9 @@ def signed_view(view: Any, info: Any) -> Any:
     :raises ConfigurationError: where the option is not what it must be.
     """
     wanted = view_option(info, "signed")
-    if not wanted:
+    if wanted is None or wanted is False:
         return view
-    if wanted is not True and not isinstance(wanted, str):
+    if wanted is not True and not (isinstance(wanted, str) and wanted):
         raise ConfigurationError(
             f"signed={wanted!r}: expected True or a profile's name"
         )

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pyramid.exceptions import ConfigurationError
 
 from pyramid_restproxy.exceptions import needs
+from pyramid_restproxy.trust.identity import seconds_of
 from pyramid_restproxy.trust.refusals import (
     Forbidden,
     Reason,
@@ -75,7 +76,8 @@ class ApiKey:
     :ivar routes: the names of the routes it is good for; empty for all.
     :ivar scopes: what it allows.
     :ivar expires: seconds since the epoch after which it is not good; None for no end.
-    :raises ConfigurationError: where one of them cannot be what it should be.
+    :raises ConfigurationError: where one of them cannot be what it should be. What it
+        is, is not repeated: each may be the key itself, put there by mistake.
     """
 
     name: str
@@ -86,17 +88,17 @@ class ApiKey:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ConfigurationError(f"{self.name!r} cannot be the name of an API key")
-        if not _HASHED.fullmatch(self.hashed):
-            # Not repeated: it may be the key itself, put here by mistake.
             raise ConfigurationError(
-                f"API key {self.name!r}: what is kept must be a digest, sha256:..."
+                "the name of an API key is up to 64 letters, digits, '.', '_' and '-'"
             )
-        for word in (*self.routes, *self.scopes):
-            if not _WORD.fullmatch(word):
-                raise ConfigurationError(
-                    f"API key {self.name!r}: {word!r} cannot be a route or a scope"
-                )
+        if not _HASHED.fullmatch(self.hashed):
+            raise ConfigurationError(
+                "what is kept of an API key is its digest, sha256:..."
+            )
+        if not all(map(_WORD.fullmatch, (*self.routes, *self.scopes))):
+            raise ConfigurationError(
+                "a route or a scope of an API key has no blank, ',', '=' or '#'"
+            )
 
 
 def new_key(name: str) -> tuple[str, str]:
@@ -374,10 +376,10 @@ def _parsed(number: int, words: list[str]) -> ApiKey:
             words[1],
             _words(options.get("routes", "")),
             _words(options.get("scopes", "")),
-            _seconds(options["expires"]) if "expires" in options else None,
+            seconds_of(options.get("expires")),
         )
     except (ConfigurationError, ValueError) as error:
-        raise ConfigurationError(f"API keys, line {number}: {error}") from error
+        raise ConfigurationError(f"API keys, line {number}: {error}") from None
 
 
 def _options(words: list[str]) -> dict[str, str] | None:
@@ -395,15 +397,7 @@ def _options(words: list[str]) -> dict[str, str] | None:
 
 
 def _words(value: str) -> tuple[str, ...]:
-    return tuple(word for word in value.split(",") if word)
-
-
-def _seconds(text: str) -> float:
-    """Read a time of RFC 3339; one without an offset is UTC."""
-    found = datetime.fromisoformat(re.sub(r"[Zz]\Z", "+00:00", text))
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=timezone.utc)
-    return found.timestamp()
+    return tuple(word.strip() for word in value.split(",") if word)
 
 
 def format_keys(keys: Iterable[ApiKey]) -> str:

@@ -11,6 +11,7 @@ from pyramid.config import PHASE1_CONFIG, Configurator
 from pyramid.exceptions import ConfigurationError
 from pyramid.interfaces import ISecurityPolicy
 
+from pyramid_restproxy.exceptions import MalformedRequest
 from pyramid_restproxy.forwarding.bodies import LimitedBody, StreamedBody
 from pyramid_restproxy.forwarding.fields import Fields, canonical_name
 from pyramid_restproxy.forwarding.routes import CHECK_ORDER, make_gateway
@@ -72,12 +73,20 @@ def add_api_key(
 def set_api_key_store(config: Configurator, store: KeyStore) -> None:
     """Look API keys up in a store of your own, e.g. ``SqlKeyStore``.
 
-    :raises ConfigurationError: for what is no key store.
+    :raises ConfigurationError: for what is no key store; it says what is missing.
 
     Discriminator ``('restproxy', 'api key store')``.
     """
-    if not callable(getattr(store, "find", None)):
-        raise ConfigurationError(f"set_api_key_store: {store!r} is not a key store")
+    missing = [
+        name
+        for name in ("find", "used", "last_used")
+        if not callable(getattr(store, name, None))
+    ]
+    if missing:
+        raise ConfigurationError(
+            f"set_api_key_store: {type(store).__name__} is not a key store: "
+            f"it has no {', '.join(missing)}"
+        )
 
     def register() -> None:
         make_trust(config).key_store = store
@@ -233,7 +242,9 @@ def sign_requests_to(
 def signer(ring: KeyRing, profile: Profile) -> Callable[[Outgoing, str], Fields]:
     """Return what signs a request that is about to go out.
 
-    :returns: takes the request and the scheme; returns the fields to add.
+    :returns: takes the request and the scheme; returns the fields to add. It raises
+        MalformedRequest for what cannot be signed: that comes from the client, so no
+        backend is blamed for it.
     """
 
     def sign_it(outgoing: Outgoing, scheme: str) -> Fields:
@@ -247,7 +258,10 @@ def signer(ring: KeyRing, profile: Profile) -> Callable[[Outgoing, str], Fields]
             query=query,
             fields=outgoing.fields,
         )
-        return sign(profile, parts, _pieces(outgoing.body), ring, time.time())
+        try:
+            return sign(profile, parts, _pieces(outgoing.body), ring, time.time())
+        except ValueError as error:
+            raise MalformedRequest("The request cannot be signed.") from error
 
     return sign_it
 

@@ -24,6 +24,7 @@ __all__ = [
     "expose_service",
     "exposed_view",
     "needs_csrf",
+    "not_ambient_view",
     "require_signature",
     "view_option",
 ]
@@ -123,10 +124,29 @@ def exposed_view(view: Any, info: Any) -> Any:
     return with_method
 
 
+# -- forged requests -------------------------------------------------------------
+
+
+def not_ambient_view(view: Any, info: Any) -> Any:
+    """Derive a view that needs no CSRF token, where it demands another credential.
+
+    An API key, a signature or a user token: no browser sends one by itself, so no other
+    site can make it ask, and who asks has no session to have a CSRF token from. What
+    the view itself says of ``require_csrf`` stands; Pyramid reads it after this.
+    """
+    demanded = view_option(info, "user_token") == "required" or any(
+        view_option(info, name) for name in ("api_key", "signed")
+    )
+    if demanded and info.options.get("require_csrf") is None:
+        info.options["require_csrf"] = False
+    return view
+
+
 def needs_csrf(request: Request) -> bool:
     """Say whether a request may be forged by another site.
 
-    Not one that was let in by a credential that no browser sends by itself. For
+    Not one that was let in by a credential that no browser sends by itself. For views
+    that take a session or such a credential, e.g. with ``user_token='optional'``:
     ``config.set_default_csrf_options(require_csrf=True, callback=needs_csrf)``.
     """
     names = ("api_key", "signed", "user_token_identity")

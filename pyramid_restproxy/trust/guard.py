@@ -27,7 +27,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.tweens import INGRESS, MAIN
 
-from pyramid_restproxy.forwarding.forwarded import TrustedProxies
+from pyramid_restproxy.forwarding.forwarded import TrustedProxies, is_https
 from pyramid_restproxy.grammar import TOKEN
 from pyramid_restproxy.operation.observed import OBSERVED, is_exempt
 from pyramid_restproxy.problems import TWEEN as PROBLEMS
@@ -398,18 +398,6 @@ def use_target_host(environ: MutableMapping[str, Any]) -> None:
         found = _ABSOLUTE.match(target)
         if found and _fault_of_host(environ) is None:
             environ["HTTP_HOST"] = found[2]
-
-
-def is_https(environ: Environ, trusted: TrustedProxies) -> bool:
-    """Say whether the client's own connection is protected.
-
-    A trusted proxy says so in X-Forwarded-Proto; where it names several, all of them
-    must be https, for the first may be the client's own word.
-    """
-    said = environ.get("HTTP_X_FORWARDED_PROTO")
-    if said and environ.get("REMOTE_ADDR", "") in trusted:
-        return all(word.strip(" \t").lower() == "https" for word in said.split(","))
-    return bool(environ["wsgi.url_scheme"] == "https")
 
 
 # -- the tween ---------------------------------------------------------------------

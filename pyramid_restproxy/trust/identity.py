@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 __all__ = ["Identity", "identity_of", "is_time", "is_token", "seconds_of"]
@@ -35,6 +35,14 @@ _TOKEN = re.compile(rf"[\x21-\x7e]{{1,{MAX_TOKEN}}}")
 _OBJECT = (dict, Mapping)
 
 _NOTHING: tuple[Any, ...] = (None, [], {})
+
+#: A time of RFC 3339 section 5.6; the time of day, its seconds and the offset may be
+#: left out.
+_DATE_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)"
+    r"(?:[Tt ](\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)?([Zz]|[+-]\d\d:\d\d)?)?",
+    re.ASCII,
+)
 
 #: The end of the time that is taken for a time: the year 33658.
 _END = 1e12
@@ -107,14 +115,28 @@ def seconds_of(value: Any) -> float | None:
     """
     if value is None:
         return None
-    if isinstance(value, str):
-        found = datetime.fromisoformat(re.sub(r"[Zz]\Z", "+00:00", value))
-        return (
-            found if found.tzinfo else found.replace(tzinfo=timezone.utc)
-        ).timestamp()
+    found = _DATE_TIME.fullmatch(value) if isinstance(value, str) else None
+    if found:
+        return _seconds(*found.groups())
     if is_time(value):
         return float(value)
     raise ValueError("a time is seconds since the epoch, or text of RFC 3339")
+
+
+def _seconds(
+    day: str, minute: str | None, second: str | None, part: str | None, zone: str | None
+) -> float:
+    """Read the parts of a time; a leap second is the one that follows it.
+
+    Python 3.10 reads no ``Z`` and no fraction but of three or six digits.
+
+    :raises ValueError: where there is no such time.
+    """
+    offset = "+00:00" if zone in (None, "Z", "z") else zone
+    is_leap = second == "60"
+    whole = "59" if is_leap else second or "00"
+    text = f"{day}T{minute or '00:00'}:{whole}.{part or '0':0<6.6}{offset}"
+    return datetime.fromisoformat(text).timestamp() + is_leap
 
 
 def is_time(value: Any) -> bool:

@@ -170,17 +170,22 @@ class RateLimiter:
 
     :param url: ``redis://host:port/db`` or ``''`` for this process's memory.
     :param clock: monotonic seconds.
+    :param prefix: what names in that Redis begin with.
     :raises MissingExtra: where redis is wanted and not installed.
 
     :ivar failures: how often Redis did not answer.
     """
 
     def __init__(
-        self, url: str = "", clock: Callable[[], float] = time.monotonic
+        self,
+        url: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        prefix: str = "restproxy",
     ) -> None:
         if url and find_spec("redis") is None:
             raise MissingExtra("redis", "redis", "restproxy.store")
         self._url = url
+        self._prefix = prefix
         self._clock = clock
         self._lock = threading.Lock()
         self._shared: FixedWindowRateLimiter | None = None
@@ -205,20 +210,32 @@ class RateLimiter:
         """Count in Redis; None where it does not answer."""
         from limits.errors import StorageError
 
-        if self._clock() < self._rest_until:
+        if self._rest_until and not self._may_try():
             return None
         try:
-            return [_take(self._shared_limiter(), item, who) for item in limits]
+            found = [_take(self._shared_limiter(), item, who) for item in limits]
         except StorageError as error:
-            self.failures += 1
-            self._rest_until = self._clock() + STORE_REST
+            with self._lock:
+                self.failures += 1
+                self._rest_until = self._clock() + STORE_REST
             log.warning("rate limits are counted here only: %s", type(error).__name__)
             return None
+        self._rest_until = 0.0
+        return found
+
+    def _may_try(self) -> bool:
+        """Let one request try after the rest; the others go on counting here."""
+        with self._lock:
+            now = self._clock()
+            if now < self._rest_until:
+                return False
+            self._rest_until = now + STORE_REST
+            return True
 
     def _shared_limiter(self) -> FixedWindowRateLimiter:
         if self._shared is None:
             with self._lock:
-                self._shared = self._shared or _redis(self._url)
+                self._shared = self._shared or _redis(self._url, self._prefix)
         return self._shared
 
 
@@ -230,13 +247,14 @@ def _take(limiter: FixedWindowRateLimiter, item: RateLimitItem, who: str) -> All
     return Allowance(allowed, item.amount, item.get_expiry(), left, reset)
 
 
-def _redis(url: str) -> FixedWindowRateLimiter:
+def _redis(url: str, prefix: str) -> FixedWindowRateLimiter:
     from limits.storage import RedisStorage
     from limits.strategies import FixedWindowRateLimiter
 
     storage = RedisStorage(
         url,
         wrap_exceptions=True,
+        key_prefix=f"{prefix}:limits",
         socket_timeout=STORE_TIMEOUT,
         socket_connect_timeout=STORE_TIMEOUT,
     )
@@ -286,7 +304,10 @@ def _who(address: str) -> str:
 
 
 def by_user(request: Request) -> str:
-    """Return the user, or the address of who is none."""
+    """Return the user of the token, else who is logged in, else the address."""
+    identity = getattr(request, "user_token_identity", None)
+    if identity is not None:
+        return f"token {identity.user_id}"
     user = request.authenticated_userid
     return by_address(request) if user is None else f"user {user}"
 
@@ -373,6 +394,7 @@ def _way(by: Any) -> Callable[[Request], str | None]:
 
 def use_limiter(config: Configurator) -> None:
     """Make the limiter of an application, with the store of its settings."""
-    limiter = RateLimiter(settings_of(config.registry).store)
+    settings = settings_of(config.registry)
+    limiter = RateLimiter(settings.store, prefix=settings.store_prefix)
     config.registry.registerUtility(limiter, IRateLimiter)
     config.registry.registerUtility(limiter, IFailing, "limits")

@@ -76,6 +76,14 @@ ADDRESS_ATTEMPTS = "300/15 minutes"
 #: Where CSRF tokens are in the session.
 _IN_SESSION = (LegacySessionCSRFStoragePolicy, SessionCSRFStoragePolicy)
 
+#: Letters and marks that nobody sees: Default_Ignorable_Code_Point of the Unicode
+#: Character Database, which unicodedata does not have.
+_IGNORABLE = re.compile(
+    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+
 Headers = list[tuple[str, str]]
 
 
@@ -313,11 +321,14 @@ def _principals(identity: Identity | None) -> list[str]:
 def _one_account(name: str) -> str:
     """Return what is the same for all names that a backend may take for one account.
 
-    As NFKC_Casefold (Unicode section 3.13), without any blanks.
+    Those that are a compatibility caseless match (Unicode section 3.13, D146), without
+    what NFKC_Casefold drops, and without any blanks.
     """
-    text = unicodedata.normalize("NFKC", name).casefold()
-    seen = "".join(each for each in text if unicodedata.category(each)[0] not in "CZ")
-    return unicodedata.normalize("NFKC", seen)
+    text = unicodedata.normalize("NFD", name)  # or an iota below is not folded
+    for _ in range(2):
+        text = unicodedata.normalize("NFKD", text.casefold())
+    seen = [each for each in text if unicodedata.category(each)[0] not in "CZ"]
+    return unicodedata.normalize("NFKC", _IGNORABLE.sub("", "".join(seen)))
 
 
 def _limits(name: str, text: str) -> list[RateLimitItem]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -49,6 +50,9 @@ _FIELD = re.compile(r'"([^@"][^"]*)"')
 
 _FIELDS = ("signature-input", "signature")
 
+#: What programs send in targets and no URI has (RFC 3986 appendix A).
+_NOT_IN_URI = re.compile(r'%(?![0-9A-Fa-f]{2})|["#<>\[\\\]^`{|}]')
+
 
 def _library() -> ModuleType:
     with needs("rfc9421", "http-message-signatures", "the RFC 9421 profile"):
@@ -69,10 +73,39 @@ class _FieldLines(dict[str, str]):
 
 
 def _message(parts: RequestParts) -> SimpleNamespace:
-    url = f"{parts.scheme}://{parts.authority}{parts.target}"
+    """Make the message that the library reads.
+
+    It takes URIs only, so it is given one; :func:`_resolver` makes it sign the target
+    as it is sent.
+    """
+    origin, path = f"{parts.scheme}://{parts.authority}", parts.path or "/"
+    target = f"{path}?{parts.query}" if parts.query else path
     return SimpleNamespace(
-        method=parts.method, url=url, headers=_FieldLines(parts.fields)
+        method=parts.method,
+        url=origin + _NOT_IN_URI.sub(lambda found: f"%{ord(found[0]):02X}", target),
+        headers=_FieldLines(parts.fields),
+        path=path,
+        query=f"?{parts.query}",
+        request_target=target,
+        target_uri=origin + target,
     )
+
+
+@lru_cache(maxsize=1)
+def _resolver() -> type:
+    """Make the library's reader of components one that takes targets as they are sent.
+
+    Not a character of them may be another one (RFC 9421 section 2.2.6). A parameter of
+    the query is decoded and encoded anew (section 2.2.8), so for that the URI is good.
+    """
+    base = _library().HTTPSignatureComponentResolver
+    derived = {
+        **base.derived_component_resolvers,
+        "@path": lambda resolver: resolver.message.path,
+        "@query": lambda resolver: resolver.message.query,
+        "@target-uri": lambda resolver: resolver.message.target_uri,
+    }
+    return type("Resolver", (base,), {"derived_component_resolvers": derived})
 
 
 def signature_base(
@@ -93,7 +126,8 @@ def signature_base(
     """
     library = _library()
     signer = library.HTTPMessageSigner(
-        signature_algorithm=library.algorithms.HMAC_SHA256
+        signature_algorithm=library.algorithms.HMAC_SHA256,
+        component_resolver_class=_resolver(),
     )
     try:
         prepared = signer.prepare(
@@ -181,7 +215,9 @@ class MessageProfile:
     def _verified(self, parts: RequestParts, secrets: _Secrets) -> Any:
         library = _library()
         verifier = library.HTTPMessageVerifier(
-            signature_algorithm=library.algorithms.HMAC_SHA256, key_resolver=secrets
+            signature_algorithm=library.algorithms.HMAC_SHA256,
+            key_resolver=secrets,
+            component_resolver_class=_resolver(),
         )
         verifier.max_clock_skew = _A_CENTURY
         try:

@@ -73,7 +73,8 @@ def set_token_validator(
     The field goes to no backend, unless the route has :func:`send_user_token`.
 
     :param validator: a dotted name or a callable.
-    :param store: where answers are kept; the application's store where it is None.
+    :param store: where answers are kept, and which tokens were taken back; the
+        application's store where it is None.
     :param field: the field that carries a token.
     :param cache_ttl: seconds that an answer is used again, at most; 0 for to ask each
         time.
@@ -105,6 +106,8 @@ def check_validator(config: Configurator, validator: Any, field: Any) -> None:
         raise ConfigurationError(f"set_token_validator: {validator!r} is not callable")
     if not isinstance(field, str) or not TOKEN.fullmatch(field):
         raise ConfigurationError(f"set_token_validator: {field!r} is not a field name")
+    if field.lower() == "cookie":  # a browser sends it by itself, whoever's page asks
+        raise ConfigurationError("set_token_validator: a cookie is no user token")
 
 
 def install_validator(
@@ -118,7 +121,7 @@ def install_validator(
 ) -> None:
     """Put a validator into the registry; see :func:`set_token_validator`."""
     check_validator(config, validator, field)
-    if store is None and cache_ttl > 0:
+    if store is None:
         store = store_of(config.registry)
     found = config.maybe_dotted(validator)
     cached = CachedValidator(found, store, ttl=cache_ttl, refused_ttl=refused_ttl)
@@ -163,7 +166,7 @@ def admit(request: Request, way: str, tokens: UserTokens | None) -> Identity | N
         second where errors are envelopes.
     :raises InvalidToken: where there is one and must not be.
     :raises Forbidden: where it is not good.
-    :raises IdentityUnavailable: where that cannot be said.
+    :raises IdentityUnavailable, StoreUnavailable: where that cannot be said.
     """
     field = TOKEN_FIELD if tokens is None else tokens.field
     presented = _presented(request, field)
@@ -241,11 +244,18 @@ def revoke_user_token(request: Request) -> None:
     """Refuse the token of this request from now on, in all processes.
 
     For a view that logs out: a token that was taken back at the backend is good here
-    until nobody has it in a cache, unless this is called.
+    until nobody has it in a cache, and a JSON Web Token until it ends, unless this is
+    called. It is refused until its ``expires``; where it has none, for 30 days.
 
+    :raises IdentityUnavailable: where nobody can say whose it is.
     :raises StoreUnavailable: where that cannot be said to the other processes.
     """
     tokens = _tokens_of(request)
     presented = _presented(request, tokens.field)
-    if presented:
-        tokens.validator.revoke(presented)
+    if not presented or not is_token(presented):
+        return
+    identity = getattr(request, "user_token_identity", None)
+    if identity is None:  # no view option has asked
+        identity = tokens.validator(request, presented)
+    if identity is not None:  # or strangers could fill the store
+        tokens.validator.revoke(presented, identity.expires)

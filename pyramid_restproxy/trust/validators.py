@@ -44,6 +44,8 @@ CACHE_TTL = 60.0
 REFUSED_TTL = 5.0
 #: How many refusals are kept at most: 4 MB of them. Anybody can send bad tokens.
 REFUSALS = 10_000
+#: How long a token without an end that was taken back is refused, seconds.
+REVOKED_TTL = 30 * 86400.0
 #: How long one request waits for another that asks about the same token, seconds.
 WAIT = 10.0
 
@@ -80,15 +82,21 @@ class CachedValidator:
     with a new token is for the request that got it (and those that waited), and is not
     kept: what the old token is good for now is the validator's to say.
 
+    A token that was taken back has a mark in the store, until it is not good any more.
+    With each request one thing is looked up: the answer, which says so too, or the mark
+    where no answers are kept. Where the store is away the validator is asked each time,
+    and has to know itself what was taken back; with `ttl` 0, which is for those that
+    cannot know, nobody passes.
+
     Refusals are kept apart, in a small room: they cost a stranger nothing, and what the
     others need (who is logged in, nonces) must not go because of them.
 
     :param validator: who is asked.
-    :param store: where answers are kept, by the SHA-256 of the token; None for to ask
-        each time. Where it is away the validator is asked.
-    :param ttl: seconds that an answer is kept at most; how long a token that was taken
-        back may still be good.
-    :param refused_ttl: the same for a refusal.
+    :param store: where answers and marks are, by the SHA-256 of the token; this
+        process's memory where it is None.
+    :param ttl: seconds that an answer is kept at most: how long a token is good here
+        that only the validator knows to be taken back; 0 for to ask each time.
+    :param refused_ttl: the same for a refusal; with `ttl` 0 none is kept.
     :param refusals: where these are kept; in this process's memory where it is None.
     :param wait: seconds that one waits for another.
     :param clock: seconds since the epoch.
@@ -106,7 +114,7 @@ class CachedValidator:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._validator = validator
-        self._store = store
+        self._store = MemoryStore() if store is None else store
         self._ttl = ttl
         self._refused_ttl = refused_ttl
         self._refusals = MemoryStore(REFUSALS) if refusals is None else refusals
@@ -118,7 +126,7 @@ class CachedValidator:
     def __call__(self, request: Request, token: str) -> Identity | None:
         """Return whose token it is, None where it is not good.
 
-        :raises IdentityUnavailable: where that cannot be said.
+        :raises IdentityUnavailable, StoreUnavailable: where that cannot be said.
         """
         key = hashed("token", token)
         try:
@@ -127,17 +135,19 @@ class CachedValidator:
             identity = self._ask_once(request, token, key)
         return identity if identity and identity.is_valid(self._clock()) else None
 
-    def revoke(self, token: str) -> None:
-        """Refuse a token from now on, until nobody can have it in a cache.
+    def revoke(self, token: str, expires: float | None = None) -> None:
+        """Refuse a token from now on, until it is not good any more.
 
+        :param expires: when that is, seconds since the epoch; where it is None the
+            token is refused for 30 days.
         :raises StoreUnavailable: where that cannot be said to the other processes.
         """
-        if self._store is None:
-            return
-        key, ttl = hashed("token", token), self._ttl + self._wait
+        key, ttl = hashed("token", token), self._time_to_refuse(expires)
         # The mark first: who writes an answer over the other looks for it afterwards.
-        self._store.set(_mark_of(key), _REFUSED, ttl)
-        self._store.set(key, _REFUSED, ttl)
+        # It is added, so that a store in memory does not drop it for want of room.
+        self._store.add(_mark_of(key), _REFUSED, ttl)
+        if self._ttl > 0:
+            self._store.set(key, _REFUSED, ttl)
 
     # -- what is kept ----------------------------------------------------------------
 
@@ -145,15 +155,16 @@ class CachedValidator:
         """Return what is known of a token.
 
         :raises ValueError: where nothing is.
+        :raises StoreUnavailable: where marks are all there is, and cannot be read.
         """
-        if self._store is None:
-            raise ValueError("nothing is kept")
+        if self._ttl <= 0:
+            return _read(self._store.get(_mark_of(key)))
         known = _found(self._store, key)
         return _read(_found(self._refusals, key) if known is None else known)
 
     def _keep(self, key: str, identity: Identity) -> None:
         ttl = self._time_to_keep(identity)
-        if self._store is None or ttl <= 0:
+        if ttl <= 0:
             return
         try:
             self._store.set(key, identity.stored(), ttl)
@@ -163,16 +174,17 @@ class CachedValidator:
             log.warning("an identity cannot be kept: %s", type(error).__name__)
 
     def _keep_refusal(self, key: str) -> None:
-        if self._store is not None:
+        if self._ttl > 0:
             with suppress(StoreUnavailable):  # it will be asked again
                 self._refusals.set(key, _REFUSED, self._refused_ttl)
 
-    def _was_revoked(self, key: str) -> bool:
+    def _was_revoked(self, key: str, identity: Identity) -> bool:
         """Say whether a token was taken back; an answer in the place of that goes."""
-        if self._store is None or _found(self._store, _mark_of(key)) is None:
+        if _found(self._store, _mark_of(key)) is None:
             return False
         with suppress(StoreUnavailable):
-            self._store.set(key, _REFUSED, self._ttl + self._wait)
+            ttl = self._time_to_refuse(identity.expires)
+            self._store.set(key, _REFUSED, ttl)
         return True
 
     def _time_to_keep(self, identity: Identity) -> float:
@@ -181,6 +193,11 @@ class CachedValidator:
         if identity.expires is None:
             return self._ttl
         return min(self._ttl, identity.expires - self._clock())
+
+    def _time_to_refuse(self, expires: float | None) -> float:
+        """Say for how long: clocks differ, and somebody may wait for an answer."""
+        left = REVOKED_TTL if expires is None else max(0.0, expires - self._clock())
+        return left + self._ttl + self._wait
 
     # -- asking ----------------------------------------------------------------------
 
@@ -220,8 +237,11 @@ class CachedValidator:
         if identity is None:
             self._keep_refusal(key)
             return None
+        if self._ttl <= 0:
+            return identity  # each request has looked for the mark
         self._keep(key, identity)
-        return None if self._was_revoked(key) else identity  # asked last: meanwhile
+        revoked = self._was_revoked(key, identity)  # asked last: meanwhile
+        return None if revoked else identity
 
 
 def _found(store: Store, key: str) -> Any:

@@ -108,6 +108,9 @@ def test_a_store_of_your_own(key):
         def used(self, key, now):
             raise AssertionError
 
+        def last_used(self, key):
+            raise AssertionError
+
     client = app(lambda config: config.set_api_key_store(Store()), api_key=True)
     client.get("/r", headers={"api-key": key[0]}, status=403)
 

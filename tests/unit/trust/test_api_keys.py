@@ -104,9 +104,9 @@ def test_a_key_in_the_place_of_its_digest_is_refused_and_not_shown():
 
 
 def test_routes_and_scopes_are_words():
-    with pytest.raises(ConfigurationError, match="'a b'"):
+    with pytest.raises(ConfigurationError, match="a route or a scope"):
         ApiKey("a", HASHED, ("a b",))
-    with pytest.raises(ConfigurationError, match="'a,b'"):
+    with pytest.raises(ConfigurationError, match="a route or a scope"):
         ApiKey("a", HASHED, (), ("a,b",))
 
 
@@ -278,6 +278,50 @@ def test_a_line_that_is_none_is_named_by_its_number(line):
     with pytest.raises(ConfigurationError, match="line 2") as caught:
         parse_keys(f"\n{line}\n")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{SHOWN} {HASHED}",
+        f"{HASHED} mobile",
+        f"s3cret {SHOWN}",
+        f"mobile {SHOWN}",
+        f"mobile {HASHED} expires={SHOWN}",
+        f"mobile {HASHED} scopes={SHOWN}=a",
+        f"mobile {HASHED} {SHOWN}",
+    ],
+)
+def test_a_key_in_the_wrong_place_of_a_line_is_not_repeated(line):
+    """The first word and what stands after expires= were."""
+    with pytest.raises(ConfigurationError, match="line 1") as caught:
+        parse_keys(line)
+    shown = str(caught.value)
+    assert not any(secret in shown for secret in (SHOWN, HASHED, "s3cret"))
+    error = caught.value  # nor in a traceback
+    assert error.__suppress_context__ or error.__context__ is None
+
+
+@pytest.mark.parametrize("routes", ["users, orders", "users ,\torders,"])
+def test_a_row_with_blanks_between_its_routes(sql, routes):
+    """It was a 500 at each request."""
+    hashed = in_a_row(sql, routes=routes, scopes="read , write")
+    found = ApiKey("other", hashed, ("users", "orders"), ("read", "write"))
+    assert sql.find(hashed) == found
+
+
+def test_a_row_whose_routes_are_blank_is_not_good_for_all(sql):
+    hashed = in_a_row(sql, routes=" ", scopes="")
+    with pytest.raises(ConfigurationError):
+        sql.find(hashed)
+
+
+def in_a_row(sql, **columns):
+    """Put a key into the table as somebody else's program does."""
+    hashed = hash_key("other")
+    row = {"hashed": hashed, "name": "other"} | columns
+    sql._execute(sql.table.insert().values(row))
+    return hashed
 
 
 WORDS = st.lists(st.from_regex(r"[a-z/{}.:]+", fullmatch=True), max_size=3).map(tuple)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import socket
+import time
 
 import pytest
 from pyramid.config import Configurator
@@ -19,9 +20,18 @@ from pyramid_restproxy.forwarding.bodies import LimitedBody, StreamedBody
 from pyramid_restproxy.testing import Answer, FakeBackend
 from pyramid_restproxy.trust import directives
 from pyramid_restproxy.trust.api_keys import new_key
+from pyramid_restproxy.trust.canonical import RequestParts
 from pyramid_restproxy.trust.keys import Key, KeyRing
 from pyramid_restproxy.trust.profiles import BodyProfile
-from pyramid_restproxy.trust.signing import sign
+from pyramid_restproxy.trust.rfc9421 import MessageProfile
+from pyramid_restproxy.trust.signing import sign, verify
+
+
+class FindsOnly:
+    """A key store that is not finished."""
+
+    def find(self, hashed):
+        raise AssertionError
 
 
 @pytest.fixture
@@ -55,7 +65,8 @@ def test_the_same_key_twice_is_a_conflict(config):
     "directive, arguments, says",
     [
         ("add_api_key", ("a", "not a digest"), "digest"),
-        ("set_api_key_store", (object(),), "not a key store"),
+        ("set_api_key_store", (object(),), "has no find, used, last_used"),
+        ("set_api_key_store", (FindsOnly(),), "FindsOnly .* has no used, last_used"),
         ("add_signing_key", ("a", "text"), "secret"),
         ("add_signing_key", ("a", b""), "empty secret"),
         ("add_signing_profile", ("", None), "expected a name"),
@@ -126,6 +137,54 @@ def test_what_nobody_keeps_is_signed_and_sent_where_the_first_is_away():
         ring = KeyRing([Key("k", b"\x5e" * 32)])
         made = sign(BodyProfile(), None, [body], ring, 0.0)
         assert seen.header(made[0][0]) == made[0][1]
+
+
+def ask(client, target="/b", **fields):
+    headers = {name.replace("_", "-"): value for name, value in fields.items()}
+    request = Request.blank("/b", {"SERVER_PROTOCOL": "HTTP/1.1"}, headers=headers)
+    request.environ["REQUEST_URI"] = target
+    request.environ["QUERY_STRING"] = target.partition("?")[2]
+    return request.get_response(client)
+
+
+@pytest.mark.parametrize(
+    "profile, fields",
+    [
+        ("rfc9421", {"content_type": "text/\xe9"}),
+        ("webhook", {"webhook_id": "a.b"}),
+        ("rfc9421", {"content_digest": "x", "content_type": "a\xa0b"}),
+    ],
+)
+def test_what_a_client_sends_and_cannot_be_signed_is_no_fault_of_the_backend(
+    profile, fields
+):
+    """Three of these took a signed backend away from everybody."""
+    with FakeBackend(lambda request: Answer(body=b"ok")) as backend:
+        sign_with = f"k hex:{'5e' * 32} {profile}"
+        config = with_backend(backend.url, sign_with=sign_with)
+        client = config.make_wsgi_app()
+        for _ in range(8):
+            refused = ask(client, **fields)
+            assert refused.status_int == 400
+            assert refused.json["detail"] == "The request cannot be signed."
+        assert backend.requests == []
+        assert ask(client).text == "ok"
+
+
+@pytest.mark.parametrize(
+    "target", ["/b?filter={a}", "/b?filter[a]=1", '/b?a="|^\\`<>', "/b?q=100%&r=%zz"]
+)
+def test_targets_with_what_no_uri_has_are_signed_as_they_are_sent(target):
+    """They could not be signed at all with RFC 9421."""
+    ring = KeyRing([Key("k", b"\x5e" * 32)])
+    with FakeBackend(lambda request: Answer(body=b"ok")) as backend:
+        config = with_backend(backend.url, sign_with=f"k hex:{'5e' * 32} rfc9421")
+        assert ask(config.make_wsgi_app(), target).text == "ok"
+        (seen,) = backend.requests
+    assert seen.target == target
+    path, _, query = seen.target.partition("?")
+    parts = RequestParts("GET", "http", seen.header("host"), path, query, seen.headers)
+    assert verify(MessageProfile(), parts, [], ring, time.time())
 
 
 class Once(io.BytesIO):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import pytest
 import webtest
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError
+from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.session import SignedCookieSessionFactory
 from pyramid.viewderivers import INGRESS
 
+from pyramid_restproxy.trust.api_keys import new_key
+from pyramid_restproxy.trust.canonical import RequestParts
 from pyramid_restproxy.trust.exposed import (
     expose_service,
     exposed_view,
@@ -19,6 +23,10 @@ from pyramid_restproxy.trust.exposed import (
     require_signature,
     view_option,
 )
+from pyramid_restproxy.trust.identity import Identity
+from pyramid_restproxy.trust.keys import Key, KeyRing
+from pyramid_restproxy.trust.profiles import RequestProfile
+from pyramid_restproxy.trust.signing import sign
 
 
 def info_of(view, **options):
@@ -155,6 +163,101 @@ def test_options_of_a_service_where_they_are_not_automatic():
 
 def test_views_that_are_no_services():
     assert app(lambda request: Response("ok")).delete("/").text == "ok"
+
+
+KEY, HASHED = new_key("mobile")
+SECRET = b"s" * 32
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    """An application whose views are checked for CSRF, unless they say otherwise."""
+    views = {
+        "service": {"view": expose_service("POST", public=True)(view())},
+        "private": {"view": expose_service("POST")(view())},
+        "decorated": {"view": require_signature()(view())},
+        "key": {"api_key": True},
+        "scope": {"api_key": "read"},
+        "signed": {"signed": True},
+        "token": {"user_token": "required"},
+        "plain": {},
+        "no-key": {"api_key": False, "signed": False},
+        "optional": {"user_token": "optional"},
+        "dropped": {"user_token": "dropped"},
+        "address": {"allow_from": "127.0.0.1"},
+        "explicit": {"api_key": True, "require_csrf": True},
+        "explicit-service": {
+            "view": expose_service("POST", public=True)(view()),
+            "require_csrf": True,
+        },
+        "open": {"require_csrf": False},
+    }
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.set_session_factory(SignedCookieSessionFactory("s3cret"))
+        config.set_default_csrf_options(require_csrf=True)
+        config.set_token_validator(lambda request, token: USERS.get(token))
+        config.add_api_key("mobile", HASHED, scopes=["read"])
+        config.add_signing_key("k", SECRET)
+        for name, options in views.items():
+            config.add_route(name, f"/{name}")
+            config.add_view(**({"view": view()} | options), route_name=name)
+        return config.make_wsgi_app()
+
+
+USERS = {"t0ken": Identity("ann")}
+CREDENTIALS = {"api-key": KEY, "user-token": "t0ken"}
+
+
+def view():
+    """Make one of its own: decorators note on it what they say."""
+    return lambda request: Response("ok")
+
+
+def post(client, name, fields, status):
+    request = Request.blank(f"/{name}", method="POST", headers=fields)
+    request.remote_addr = "127.0.0.1"
+    found = request.get_response(client)
+    assert found.status_int == status, found.text
+    return found
+
+
+def signature_of(name):
+    parts = RequestParts("POST", "http", "localhost:80", f"/{name}", "", [])
+    return dict(
+        sign(RequestProfile(), parts, [], KeyRing([Key("k", SECRET)]), time.time())
+    )
+
+
+@pytest.mark.parametrize("name", ["service", "private", "key", "scope", "token"])
+def test_a_view_that_demands_what_no_browser_sends_needs_no_csrf_token(guarded, name):
+    """With require_csrf=True they were 400 for clients that have no session."""
+    assert post(guarded, name, CREDENTIALS, 200).text == "ok"
+
+
+@pytest.mark.parametrize("name", ["signed", "decorated"])
+def test_a_signed_request_needs_no_csrf_token(guarded, name):
+    assert post(guarded, name, signature_of(name), 200).text == "ok"
+
+
+@pytest.mark.parametrize(
+    "name", ["service", "private", "key", "scope", "token", "signed", "decorated"]
+)
+def test_the_credential_is_demanded_where_no_csrf_token_is(guarded, name):
+    post(guarded, name, {}, 401)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["plain", "no-key", "optional", "dropped", "address", "explicit"]
+    + ["explicit-service"],
+)
+def test_other_views_need_a_csrf_token_whatever_is_sent(guarded, name):
+    assert "CSRF" in post(guarded, name, CREDENTIALS, 400).text
+
+
+def test_what_a_view_says_of_csrf_stands(guarded):
+    assert post(guarded, "open", {}, 200).text == "ok"
 
 
 @pytest.mark.parametrize("name", ["api_key", "signed", "user_token_identity"])

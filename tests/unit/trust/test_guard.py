@@ -21,9 +21,7 @@ from pyramid_restproxy.trust.guard import (
     GUARD,
     AllowedHosts,
     Policy,
-    Refusal,
     guard_tween_factory,
-    is_https,
     refusal_of,
     use_target_host,
 )
@@ -461,28 +459,16 @@ PROXY = TrustedProxies(["10.0.0.0/8"])
 @pytest.mark.parametrize(
     ("scheme", "peer", "said", "expected"),
     [
-        ("https", "192.0.2.1", None, True),
-        ("http", "192.0.2.1", None, False),
-        ("http", "192.0.2.1", "https", False),
-        ("https", "192.0.2.1", "http", True),
-        ("http", "10.0.0.1", "https", True),
-        ("http", "10.0.0.1", "HTTPS , https", True),
-        ("http", "10.0.0.1", "https, http", False),
-        ("https", "10.0.0.1", "http", False),
-        ("https", "10.0.0.1", "", True),
-        ("http", "10.0.0.1", "\x0bhttps", False),
-        ("http", "10.0.0.1", "https\xa0, https", False),
-        ("http", None, "https", False),
+        ("https", "192.0.2.1", None, None),
+        ("http", "192.0.2.1", "https", (403, "https")),
+        ("http", "10.0.0.1", "https", None),
+        ("https", "10.0.0.1", "http", (403, "https")),
     ],
 )
-def test_who_says_that_it_is_https(scheme, peer, said, expected):
-    found = environ(
-        wsgi_url_scheme=scheme, REMOTE_ADDR=peer, HTTP_X_FORWARDED_PROTO=said
-    )
-    assert is_https(found, PROXY) is expected
-    wanted = None if expected else Refusal(403, "https", "").status
+def test_who_must_come_over_https(scheme, peer, said, expected):
     policy = Policy(require_https=True, trusted=PROXY)
-    assert (refusal_of(found, policy) or Refusal(None, "", "")).status == wanted
+    asked = {"wsgi_url_scheme": scheme, "HTTP_X_FORWARDED_PROTO": said}
+    assert refused(policy, **asked, REMOTE_ADDR=peer) == expected
 
 
 @pytest.mark.parametrize("target", ["https://a/x", "HTTPS://a"])

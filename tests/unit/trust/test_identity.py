@@ -121,10 +121,42 @@ def test_until_when():
         ("1970-01-01T00:01:00z", 60.0),
         ("1970-01-01T01:01:00+01:00", 60.0),
         ("1970-01-01 00:01:00", 60.0),
+        ("1970-01-02", 86400.0),
+        ("1970-01-01T00:01", 60.0),
     ],
 )
 def test_times(value, seconds):
     assert seconds_of(value) == seconds
+
+
+@pytest.mark.parametrize(
+    "text, seconds",
+    [
+        ("2027-06-30T00:00:00.5Z", 1814313600.5),
+        ("2027-06-30T00:00:00.25z", 1814313600.25),
+        ("2027-06-30t02:00:00.123+02:00", 1814313600.123),
+        ("2027-06-30T00:00:00.123456789Z", 1814313600.123456),
+        ("2026-12-31T23:59:60Z", 1798761600.0),
+        ("2026-12-31T23:59:60.5Z", 1798761600.5),
+    ],
+)
+def test_times_of_rfc_3339_on_all_versions_of_python(text, seconds):
+    """3.10 read no fraction but of three or six digits."""
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "soon", "2027-06-31", "2027-06-30T24:00:00Z", "2027-06-30T00:00:61Z"),
+        *("2027-06-30T00:00:00,5Z", "20270630T000000Z", "2027-W26-3", "2027-06-30Z"),
+        *("2027-06-30T00:00:00.Z", "2027-06-30T00:00:00+0000", "\u0662027-06-30"),
+        *("2027-06-30T00:00:00+24:00", "2027-06-30T00:00:00Z\n", "1e9"),
+    ],
+)
+def test_what_is_no_time_on_any_version_of_python(text):
+    with pytest.raises(ValueError):
+        seconds_of(text)
 
 
 def test_what_is_a_time_and_a_token():

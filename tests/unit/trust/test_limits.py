@@ -18,6 +18,7 @@ from pyramid_restproxy.exceptions import MissingExtra
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies
 from pyramid_restproxy.operation.metrics import IFailing
 from pyramid_restproxy.trust import limits
+from pyramid_restproxy.trust.identity import Identity
 from pyramid_restproxy.trust.refusals import StoreUnavailable
 from pyramid_restproxy.trust.store import store_of
 from tests.redis import redis_server
@@ -107,6 +108,29 @@ def test_by_user():
     assert statuses(client, 2, extra_environ=ann) == [200, 429]
     assert statuses(client, 1, extra_environ=bob) == [200]
     assert statuses(client, 2) == [200, 429]  # who is none, by address
+
+
+def test_by_the_user_of_a_token():
+    """All users of tokens had one count, that of their address."""
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.set_security_policy(RemoteUser())
+        config.set_token_validator(lambda request, token: Identity(token))
+        config.add_route("r", "/r")
+        config.add_view(
+            lambda request: Response("ok"),
+            route_name="r",
+            user_token="optional",
+            rate_limit="1/minute",
+            rate_limit_by="user",
+        )
+        client = webtest.TestApp(config.make_wsgi_app())
+    for token in ("ann", "bob", "cid"):
+        assert statuses(client, 2, headers={"user-token": token}) == [200, 429]
+    # who is logged in may be another one of that name
+    ann = {"REMOTE_USER": "ann"}
+    assert statuses(client, 2, extra_environ=ann) == [200, 429]
+    assert statuses(client, 2) == [200, 429]
 
 
 def test_by_key():

@@ -23,6 +23,7 @@ from pyramid_restproxy.testing import Answer, FakeBackend
 from pyramid_restproxy.trust.identity import Identity
 from pyramid_restproxy.trust.login import (
     BackendLoginPolicy,
+    _one_account,
     local_path,
     login,
     logout,
@@ -488,6 +489,9 @@ def test_what_is_no_limit(name):
         *("max ", " max", "\tmax\n", "MAX", "m\xa0ax"),
         *("max\u200b", "\ufeffmax", "m\xadax", "\u202emax"),
         *("\uff4d\uff41\uff58", "\U0001d426\U0001d41a\U0001d431", "\u24dc\u24d0\u24e7"),
+        # letters and marks that nobody sees
+        *("max\ufe0f", "max\u034f", "m\u115fax", "\u17b4max", "m\u180bax", "ma\u3164x"),
+        *("max\U000e0101", "ma\uffa0x", "max\ufff0", "\u1160max", "m\U000e0fffax"),
     ],
 )
 def test_other_ways_to_write_a_name_are_no_more_attempts(backend, name):
@@ -496,6 +500,39 @@ def test_other_ways_to_write_a_name_are_no_more_attempts(backend, name):
     log_in(client, "max", "a")
     log_in(client, name, "a", status=429)
     log_in(client, "maxi", "a")
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        ("\u1fb3", "\u03b1\u03b9"),  # an iota below, an iota beside
+        ("\u03b1\u0345\u0301", "\u03ac\u03b9"),
+        ("a\u034f\u030a", "\xc5"),  # marks meet where something between them goes
+        ("stra\xdfe", "STRASSE"),
+    ],
+)
+def test_names_that_are_one_account(one, other):
+    assert _one_account(one) == _one_account(other)
+
+
+def test_all_that_nobody_sees_is_no_part_of_a_name():
+    """Default_Ignorable_Code_Point of the Unicode Character Database."""
+    ranges = (
+        *((0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160)),
+        *((0x17B4, 0x17B5), (0x180B, 0x180F), (0x200B, 0x200F), (0x202A, 0x202E)),
+        *((0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF)),
+        *((0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3)),
+        *((0x1D173, 0x1D17A), (0xE0000, 0xE0FFF)),
+    )
+    for first, last in ranges:
+        for each in range(first, last + 1):
+            assert _one_account(f"a{chr(each)}b") == "ab"
+
+
+@given(st.text())
+def test_a_name_is_folded_once_and_for_all(name):
+    folded = _one_account(name)
+    assert _one_account(folded) == folded == _one_account(name.casefold())
 
 
 def test_an_address_does_not_try_one_account_after_the_other(backend):

@@ -112,6 +112,59 @@ def test_a_field_that_is_not_there_need_not_be_covered(parts, keys):
     assert reason_of(added, keys, now=NOW) == "malformed"
 
 
+ODD = '/a|b"c'
+TARGETS = ["@path", "@query", "@request-target", "@target-uri"]
+
+
+def test_a_target_is_signed_as_it_is_sent():
+    """RFC 9421 section 2.2: not one character of it is another one."""
+    query = "filter[a]={x}&q=%5b|^\\`<>#%zz%"
+    parts = RequestParts("GET", "https", "h:8443", ODD, query, [])
+    base, _ = signature_base(parts, TARGETS, "k", CREATED)
+    assert base.decode().split("\n")[:4] == [
+        f'"@path": {ODD}',
+        f'"@query": ?{query}',
+        f'"@request-target": {ODD}?{query}',
+        f'"@target-uri": https://h:8443{ODD}?{query}',
+    ]
+
+
+def test_a_target_without_path_and_query():
+    parts = RequestParts("GET", "https", "h", "", "", [])
+    base, _ = signature_base(parts, TARGETS, "k", CREATED)
+    assert base.decode().split("\n")[:4] == [
+        '"@path": /',
+        '"@query": ?',
+        '"@request-target": /',
+        '"@target-uri": https://h/',
+    ]
+
+
+@pytest.mark.parametrize("sent", ["filter[a]=%7bx%7d", "filter%5Ba%5D={x}"])
+def test_a_parameter_of_the_query_is_signed_decoded_and_encoded_anew(sent):
+    """RFC 9421 section 2.2.8."""
+    parts = RequestParts("GET", "https", "h", "/", sent, [])
+    name = '"@query-param";name="filter%5Ba%5D"'
+    base, _ = signature_base(parts, [name], "k", CREATED)
+    assert base.decode().split("\n")[0] == f"{name}: %7Bx%7D"
+
+
+def test_another_spelling_of_a_target_is_another_target(parts, keys):
+    made = signed(replace(parts, query="filter[a]=1"), keys)
+    assert verify(MessageProfile(), made, [], keys, NOW)
+    other = replace(made, query="filter%5Ba%5D=1")
+    assert reason_of(other, keys, now=NOW) == "signature"
+
+
+@pytest.mark.parametrize(
+    "odd", ["a b", "a\n", "a\r", "a\x00", "\xe9", "\x7f", "\u20ac"]
+)
+@pytest.mark.parametrize("name", ["path", "query"])
+def test_a_target_that_could_be_read_in_two_ways_is_not_signed(parts, name, odd):
+    with pytest.raises(ValueError, match="cannot be signed"):
+        signature_base(replace(parts, **{name: f"/{odd}"}), ["@method"], "k", CREATED)
+
+
 def test_an_unknown_and_an_ended_key_are_refused(parts, keys):
     other = KeyRing([Key("who", b"x" * 32)])
     assert reason_of(signed(parts, other), keys, now=NOW) == "unknown-key"

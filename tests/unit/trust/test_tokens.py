@@ -202,6 +202,7 @@ def test_a_dotted_name_and_another_field():
         (validator, {"field": "a b"}),
         (validator, {"field": ""}),
         (validator, {"field": None}),
+        (validator, {"field": "Cookie"}),  # a browser sends it by itself
     ],
 )
 def test_what_is_no_validator_or_field(wrong, options):
@@ -311,6 +312,39 @@ def test_a_token_is_taken_back():
     assert get(client).text == "bye"
     assert get(client, "ann").text == "bye"
     get(client, "ann", 403)
+
+
+@pytest.mark.parametrize("options", [{}, {"user_token": "required"}])
+@pytest.mark.parametrize("ttl", [0, 60])
+def test_a_token_is_taken_back_whatever_is_kept(ttl, options):
+    """With cache_ttl=0, which is for JWTs, nothing was done."""
+    store = MemoryStore()
+
+    def prepare(config):
+        set_token_validator(config, validator, store=store, cache_ttl=ttl)
+
+    here = app(
+        lambda request: revoke_user_token(request) or Response("bye"),
+        prepare=prepare,
+        **options,
+    )
+    there = app(prepare=prepare, user_token="required")
+    get(here, "ann")
+    get(there, "ann", 403)
+    get(there, "old")
+
+
+def test_a_token_that_nobody_knows_is_not_taken_back():
+    """Strangers filled the store."""
+    store = MemoryStore()
+    client = app(
+        lambda request: revoke_user_token(request) or Response("bye"),
+        prepare=lambda config: set_token_validator(config, validator, store=store),
+    )
+    for token in ("nobody", "\xe9", "x" * 9000, "", None):
+        get(client, token)
+    assert len(store) == 0
+    get(client, "away", 503)
 
 
 # -- services ------------------------------------------------------------------------

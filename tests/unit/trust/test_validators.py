@@ -56,6 +56,9 @@ class Away:
     def set(self, key, value, ttl):
         raise StoreUnavailable()
 
+    def add(self, key, value, ttl):
+        raise StoreUnavailable()
+
 
 @pytest.fixture
 def clock():
@@ -109,10 +112,10 @@ def test_refusals_have_a_room_of_their_own(store):
     assert len(store) == 0
 
 
-@pytest.mark.parametrize("store", [None, Away()])
-def test_refusals_that_are_not_kept(store):
+@pytest.mark.parametrize("options", [{"ttl": 0}, {"refusals": Away()}])
+def test_refusals_that_are_not_kept(options):
     asked = Asked(None)
-    validator = CachedValidator(asked, store, refusals=Away())
+    validator = CachedValidator(asked, **options)
     assert validator(REQUEST, "t") is validator(REQUEST, "t") is None
     assert asked.tokens == ["t", "t"]
 
@@ -153,12 +156,19 @@ def test_a_new_token_is_for_one_answer(store, clock):
     assert asked.tokens == ["t", "t"]
 
 
-def test_without_a_store_it_is_asked_each_time():
+def test_where_no_answer_is_kept_it_is_asked_each_time(store):
+    asked = Asked()
+    validator = CachedValidator(asked, store, ttl=0)
+    assert [validator(REQUEST, "t") for _ in range(2)] == [ANN] * 2
+    assert asked.tokens == ["t", "t"]
+    assert len(store) == 0
+
+
+def test_without_a_store_answers_are_in_this_process():
     asked = Asked()
     validator = CachedValidator(asked)
     assert [validator(REQUEST, "t") for _ in range(2)] == [ANN] * 2
-    assert asked.tokens == ["t", "t"]
-    validator.revoke("t")  # there is nothing to forget
+    assert asked.tokens == ["t"]
 
 
 def test_no_token_is_in_the_store(store):
@@ -172,6 +182,39 @@ def test_a_store_that_is_away_is_passed_by():
     validator = CachedValidator(asked, Away())
     assert [validator(REQUEST, "t") for _ in range(2)] == [ANN] * 2
     assert asked.tokens == ["t", "t"]
+
+
+def test_where_no_answer_is_kept_and_the_store_is_away_nobody_passes():
+    """Nobody else knows which tokens were taken back."""
+    asked = Asked()
+    with pytest.raises(StoreUnavailable):
+        CachedValidator(asked, Away(), ttl=0)(REQUEST, "t")
+    assert asked.tokens == []
+
+
+def test_an_answer_that_cannot_be_written_is_good_all_the_same(store):
+    store.set = Away().set
+    assert CachedValidator(Asked(), store)(REQUEST, "t") == ANN
+
+
+class Counted(MemoryStore):
+    """A store that counts what it is asked."""
+
+    asked = 0
+
+    def get(self, key):
+        self.asked += 1
+        return super().get(key)
+
+
+@pytest.mark.parametrize("ttl", [0, 60])
+def test_a_token_costs_one_look(ttl):
+    store = Counted()
+    validator = CachedValidator(Asked(), store, ttl=ttl)
+    validator(REQUEST, "t")
+    store.asked = 0
+    assert validator(REQUEST, "t") == ANN
+    assert store.asked == 1
 
 
 @pytest.mark.parametrize("kept", [7, "x", [], {}, {"user": 1.5}, {"refused": False}])
@@ -240,9 +283,67 @@ def test_one_that_is_taken_back_while_the_store_goes(store):
     assert cached(REQUEST, "t") is None
 
 
-def test_nobody_is_told_that_it_is_taken_back_where_it_is_not():
+@pytest.mark.parametrize("ttl", [0, 60])
+def test_nobody_is_told_that_it_is_taken_back_where_it_is_not(ttl):
     with pytest.raises(StoreUnavailable):
-        CachedValidator(Asked(), Away()).revoke("t")
+        CachedValidator(Asked(), Away(), ttl=ttl).revoke("t")
+
+
+@pytest.mark.parametrize("ttl", [0, 60])
+def test_one_that_is_taken_back_is_refused_until_its_end(ttl, store, clock):
+    """With no answers kept nothing was done; with them it was good again soon."""
+    asked = Asked(Identity("ann", expires=NOW + 3600))
+    here, there = (
+        CachedValidator(asked, store, ttl=ttl, clock=clock) for _ in range(2)
+    )
+    assert here(REQUEST, "t") and there(REQUEST, "t")
+    here.revoke("t", NOW + 3600)
+    asked.tokens.clear()
+    for _ in range(4):
+        assert here(REQUEST, "t") is there(REQUEST, "t") is None
+        clock.now += 900
+    assert asked.tokens == []
+    assert here(REQUEST, "u") is None  # its end has come
+    clock.now += ttl + 12  # clocks may differ
+    assert here(REQUEST, "t") is None
+    assert len(store) == 0
+
+
+@pytest.mark.parametrize("ttl", [0, 60])
+def test_one_without_an_end_is_refused_for_30_days(ttl, store, clock):
+    validator = CachedValidator(Asked(), store, ttl=ttl, clock=clock)
+    validator.revoke("t")
+    clock.now += 30 * 86400
+    assert validator(REQUEST, "t") is None
+    clock.now += ttl + 12
+    assert validator(REQUEST, "t") == ANN
+
+
+@pytest.mark.parametrize("ttl", [0, 60])
+def test_one_that_is_taken_back_stays_so_where_there_is_no_room(ttl, clock):
+    """A store in memory drops what was set; a mark must not go that way."""
+    store = MemoryStore(max_entries=2, clock=clock)
+    validator = CachedValidator(Asked(), store, ttl=ttl, clock=clock)
+    validator.revoke("t")
+    for number in range(9):
+        store.set(str(number), 1, 60)
+    assert validator(REQUEST, "t") is None
+
+
+def test_one_whose_end_has_come_is_taken_back(store, clock):
+    CachedValidator(Asked(), store, clock=clock).revoke("t", NOW - 3600)
+
+
+def test_who_comes_after_it_was_taken_back_does_not_wait_for_an_older_answer(store):
+    held = Held(ANN)
+    validator = CachedValidator(held, store, ttl=0)
+    first = threading.Thread(target=validator, args=(REQUEST, "t"))
+    first.start()
+    assert held.begun.wait(10)
+    validator.revoke("t")
+    assert validator(REQUEST, "t") is None
+    held.go_on.set()
+    first.join(10)
 
 
 # -- who cannot say ------------------------------------------------------------------
