@@ -262,6 +262,10 @@ def host_policy(value: object) -> str:
     return word
 
 
+#: What cannot stand in the value of a header field as WSGI has it (PEP 3333).
+_NO_VALUE = re.compile(r"[\r\n\0\u0100-\U0010ffff]")
+
+
 def fields(value: object) -> tuple[tuple[str, str], ...]:
     """Read header fields, ``Name: value``, one a line; or a mapping."""
     if isinstance(value, Mapping):
@@ -272,8 +276,8 @@ def fields(value: object) -> tuple[tuple[str, str], ...]:
             for name, _, content in (line.partition(":") for line in lines(value))
         ]
     for name, content in pairs:
-        if not TOKEN.fullmatch(name) or re.search(r"[\r\n\0]", content):
-            raise ValueError("expected 'Name: value', one a line")
+        if not TOKEN.fullmatch(name) or _NO_VALUE.search(content):
+            raise ValueError("expected 'Name: value' in latin-1, one a line")
     return tuple(pairs)
 
 

@@ -35,8 +35,11 @@ __all__ = ["BackendLine", "RouteLine", "main", "parse_backends", "parse_routes"]
 
 
 def key_option(value: str) -> bool | tuple[str, ...]:
-    """Read ``true``, or the scopes that a key needs."""
-    return True if value.lower() == "true" else tokens(value)
+    """Read ``true`` or ``false``, or the scopes that a key needs."""
+    try:
+        return boolean(value)
+    except ValueError:
+        return tokens(value)
 
 
 def signed_option(value: str) -> bool | str:
@@ -136,7 +139,22 @@ def _route_line(line: str) -> RouteLine:
             f"{PREFIX}routes: {line!r}: expected "
             "'/pattern -> backend [option=value ...]'"
         )
-    return RouteLine(pattern, parts[0], dict(_option(line, part) for part in parts[1:]))
+    options = [_option(line, part) for part in parts[1:]]
+    _check_together(line, [name for name, _ in options], dict(options))
+    return RouteLine(pattern, parts[0], dict(options))
+
+
+def _check_together(line: str, names: list[str], options: dict[str, Any]) -> None:
+    """Refuse what contradicts itself: one of two options would have no effect."""
+    problem = ""
+    if len(names) > len(options):
+        problem = "an option is there twice"
+    elif "path" in options and options.get("strip_prefix") is False:
+        problem = "path= says what is sent, and strip_prefix=false says it too"
+    elif "rate_limit_by" in options and "rate_limit" not in options:
+        problem = "rate_limit_by= needs rate_limit="
+    if problem:
+        raise ConfigurationError(f"{PREFIX}routes: {line!r}: {problem}")
 
 
 def _option(line: str, part: str) -> tuple[str, Any]:
@@ -148,6 +166,8 @@ def _option(line: str, part: str) -> tuple[str, Any]:
         )
     argument, cast = ROUTE_OPTIONS[name]
     try:
+        if not value.strip(","):  # an empty list of who may pass is not everybody
+            raise ValueError("expected a value")
         return argument, cast(value)
     except ValueError as error:
         raise ConfigurationError(

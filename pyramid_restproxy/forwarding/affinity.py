@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from pyramid_restproxy.forwarding.endpoint import Endpoint
 from pyramid_restproxy.forwarding.fields import cookie_of
+from pyramid_restproxy.forwarding.forwarded import TrustedProxies, is_https
 from pyramid_restproxy.forwarding.model import Backend, ProxyCall
 
 __all__ = ["cookie_name", "cookie_to_set", "endpoint_mark", "owner_of"]
@@ -72,9 +73,10 @@ def _highest(value: str, endpoints: Sequence[Endpoint]) -> Endpoint:
     )
 
 
-def cookie_to_set(call: ProxyCall) -> str | None:
+def cookie_to_set(call: ProxyCall, trusted: TrustedProxies) -> str | None:
     """Return the Set-Cookie value that keeps a client at its destination.
 
+    :param trusted: who may say that the client's connection is protected.
     :returns: None where there is no affinity by cookie, or the client has it already.
     """
     backend, endpoint = call.backend, call.endpoint
@@ -84,5 +86,5 @@ def cookie_to_set(call: ProxyCall) -> str | None:
     mark = endpoint_mark(backend.secret, backend.name, endpoint.url)
     if _marked(call, backend, [endpoint]) is not None:
         return None
-    secure = "; Secure" if call.request.scheme == "https" else ""
+    secure = "; Secure" if is_https(call.request.environ, trusted) else ""
     return f"{name}={mark}; Path=/; HttpOnly; SameSite=Lax{secure}"

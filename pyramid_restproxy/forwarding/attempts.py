@@ -15,6 +15,7 @@ All attempts share one deadline.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Iterable
@@ -36,9 +37,11 @@ from pyramid_restproxy.forwarding.model import Answer, Backend, ProxyCall
 from pyramid_restproxy.forwarding.target import join_path, join_query
 from pyramid_restproxy.forwarding.transport import Outgoing, send
 from pyramid_restproxy.forwarding.wire.connections import Deadline
-from pyramid_restproxy.forwarding.wire.errors import NoAnswer
+from pyramid_restproxy.forwarding.wire.errors import NoAnswer, WireError
 
-__all__ = ["attempt", "outgoing"]
+__all__ = ["attempt", "finish", "host_for", "outgoing"]
+
+log = logging.getLogger(__name__)
 
 #: Failures in which nothing was sent.
 UNSENT = frozenset(
@@ -192,7 +195,7 @@ def _wait_for_retry(
     wait = random.uniform(0, BACKOFF)
     said = answer.headers.get("Retry-After")
     if said is not None:
-        if not said.isascii() or not said.isdigit():
+        if not said.isascii() or not said.isdigit() or len(said) > 4:
             return None
         wait += int(said)
     if wait > LONGEST_WAIT or wait >= deadline.left():
@@ -223,6 +226,8 @@ def _ask(
     except TRANSPORT_ERRORS as error:
         endpoint.finished()
         failure = failed_by(error, backend.name)
+        # The client learns the name of the backend only; here is all that is known.
+        log.warning("backend %r: %s: %a", backend.name, endpoint.url, _said(error))
         _observe(backend, endpoint, failure.failure.token, started)
         if failure.failure.blame is Blame.BACKEND:
             health.failed()
@@ -241,6 +246,11 @@ def _ask(
     if backend.observers:
         _observe(backend, endpoint, f"{answer.status // 100}xx", started)
     return answer
+
+
+def _said(error: BaseException) -> str:
+    """Return what an error says; those of others may say whole URLs, with secrets."""
+    return str(error) if isinstance(error, WireError) else type(error).__name__
 
 
 def _observe(backend: Backend, endpoint: Endpoint, outcome: str, since: float) -> None:
@@ -262,14 +272,21 @@ def _send(
     if isinstance(call.body, LimitedBody):
         call.body.rewind()
     call.attempts += 1
+    request = outgoing(call, destination, deadline)  # signed anew: a nonce counts once
     return send(backend.adapter, request, destination, backend.options)
 
 
 def outgoing(call: ProxyCall, destination: Destination, deadline: Deadline) -> Outgoing:
     """Make the request for one destination: target, Host, framing."""
+    if call.body is None or isinstance(call.body, bytes):
+        call.length = len(call.body or b"")  # a hook may have put another in its place
     query = join_query(destination.query, call.query)
     target = join_path(destination.base_path, call.path)
-    fields: Fields = [("Host", _host(call, destination)), *call.headers.pairs]
+    host = call.host
+    if host is None:
+        client = call.request.environ.get("HTTP_HOST", "")
+        host = host_for(call.backend, destination, client)
+    fields: Fields = [("Host", host), *call.headers.pairs]
     if call.length is None:
         fields.append(("Transfer-Encoding", "chunked"))
     elif call.length or call.method in WITH_LENGTH:
@@ -282,23 +299,28 @@ def outgoing(call: ProxyCall, destination: Destination, deadline: Deadline) -> O
         call.length,
         deadline,
     )
-    own = call.backend.options.headers
-    if own:
-        names = frozenset(name.lower() for name, _ in own)
-        made.fields = [*drop(fields, names), *own]
-    if call.backend.sign is not None:
-        added = call.backend.sign(made, destination.scheme)
-        names = frozenset(name.lower() for name, _ in added)
-        made.fields = [*drop(made.fields, names), *added]
+    finish(made, call.backend, destination)
     return made
 
 
-def _host(call: ProxyCall, destination: Destination) -> str:
-    if call.host is not None:
-        return call.host
-    policy = call.backend.options.host
-    if policy == "destination":
-        return destination.authority
+def finish(made: Outgoing, backend: Backend, destination: Destination) -> None:
+    """Give a request what every one to its backend gets: own fields, a signature."""
+    own = backend.options.headers
+    if own:
+        names = frozenset(name.lower() for name, _ in own)
+        made.fields = [*drop(made.fields, names), *own]
+    if backend.sign is not None:
+        added = backend.sign(made, destination.scheme)
+        names = frozenset(name.lower() for name, _ in added)
+        made.fields = [*drop(made.fields, names), *added]
+
+
+def host_for(backend: Backend, destination: Destination, client: str = "") -> str:
+    """Return the Host to send, as the backend's option says.
+
+    :param client: the client's, for ``preserve``; empty where there is no client.
+    """
+    policy = backend.options.host
     if policy == "preserve":
-        return str(call.request.environ.get("HTTP_HOST") or destination.authority)
-    return policy
+        return client or destination.authority
+    return destination.authority if policy == "destination" else policy

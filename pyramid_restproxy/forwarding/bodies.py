@@ -180,7 +180,7 @@ def _rewind(stream: Any) -> int | None:
 
 
 class BytesBody:
-    """The content of an answer that a transform has read and changed."""
+    """The content of an answer that the application has put in its place."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -241,7 +241,7 @@ class BoundedBody:
         piece = self._body.read_piece()
         self._left -= len(piece)
         if self._left < 0:
-            raise AnswerTooLarge("the answer is larger than max_response_body")
+            raise AnswerTooLarge("the answer is larger than it may be")
         return piece
 
     def close(self) -> None:
@@ -271,6 +271,8 @@ class AnswerPieces:
     An error of the backend is raised out of the iteration: the server then breaks the
     connection, so that the client can tell a cut body from a whole one. `close()` is
     called by the server in every case (PEP 3333); it gives the connection back or up.
+    One that no server gets, because a view has sent something else, does so when it is
+    collected.
 
     :param first: the first piece, which is read already.
     :param answer: where the others come from.
@@ -297,3 +299,7 @@ class AnswerPieces:
     def close(self) -> None:
         """Give the connection back, or up where something is left unread."""
         self._answer.close()
+
+    def __del__(self) -> None:
+        """Do the same for an answer that nobody sent."""
+        self.close()

@@ -11,19 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 from weakref import ref
 
 from pyramid.request import Request
 from pyramid.response import Response
 
 from pyramid_restproxy.forwarding.attempts import attempt
+from pyramid_restproxy.forwarding.bodies import BoundedBody
 from pyramid_restproxy.forwarding.failures import (
     TRANSPORT_ERRORS,
     ForwardingFailed,
     failed_by,
 )
-from pyramid_restproxy.forwarding.fields import FieldList
+from pyramid_restproxy.forwarding.fields import HOP_BY_HOP, FieldList
 from pyramid_restproxy.forwarding.model import (
     Answer,
     Backend,
@@ -33,8 +34,15 @@ from pyramid_restproxy.forwarding.model import (
     RequestTransform,
     RoutePolicy,
 )
-from pyramid_restproxy.forwarding.target import check_path, edit_query
-from pyramid_restproxy.forwarding.view import backend_named, forward, route_target
+from pyramid_restproxy.forwarding.routed import route_target
+from pyramid_restproxy.forwarding.target import (
+    Target,
+    check_path,
+    edit_query,
+    join_query,
+)
+from pyramid_restproxy.forwarding.transforms import charset_of
+from pyramid_restproxy.forwarding.view import backend_named, forward
 from pyramid_restproxy.interfaces import ISealer
 
 __all__ = [
@@ -47,7 +55,8 @@ __all__ = [
 
 Parameters = Mapping[str, Any] | Sequence[tuple[str, Any]]
 
-#: A result is read whole; more than this (bytes) is an error.
+#: A result is read whole; more than this (bytes), or than ``max_response_body`` of the
+#: backend, is an error.
 MAX_RESULT = 16 * 1024 * 1024
 
 
@@ -123,7 +132,8 @@ class BackendClient:
         """
         if sealed:
             seal = self._request.registry.getUtility(ISealer)
-            token = seal(self._request, path, params or {}, user=sealed_for)
+            service = unquote(path.partition("?")[0])  # as it will be in PATH_INFO
+            token = seal(self._request, service, params or {}, user=sealed_for)
             params = {"sealed": token}
         call = self._call(method, service_url(path, params), headers or {})
         call.body, call.length = data, len(data or b"")
@@ -140,7 +150,10 @@ class BackendClient:
         fields = FieldList([])
         for name, value in {"Accept": "application/json", **headers}.items():
             fields.set(name, value)
-        return ProxyCall(self._request, self._backend, method, path, query, fields)
+        call = ProxyCall(self._request, self._backend, method, path, query, fields)
+        call.host = fields.get("Host")
+        fields.remove("Host", "Content-Length", *HOP_BY_HOP)  # made when it is sent
+        return call
 
     def get(self, path: str, **options: Any) -> Result:
         """Call with GET, see :meth:`request`."""
@@ -169,13 +182,12 @@ def _read(answer: Answer, call: ProxyCall) -> Result:
 
 
 def _content(answer: Answer, call: ProxyCall) -> bytes:
-    pieces, size = [], 0
+    pieces = []
+    limit = min(call.backend.options.max_response_body or MAX_RESULT, MAX_RESULT)
+    body = BoundedBody(answer.body, limit)
     try:
-        while piece := answer.body.read_piece():
+        while piece := body.read_piece():
             pieces.append(piece)
-            size += len(piece)
-            if size > MAX_RESULT:
-                raise ValueError(f"an answer over {MAX_RESULT} bytes")
     except TRANSPORT_ERRORS as error:
         answer.broke()
         raise failed_by(error, call.backend.name) from error
@@ -192,8 +204,8 @@ def _decoded(answer: Answer, content: bytes) -> Any:
         if media_type.strip().endswith(("/json", "+json")):
             return json.loads(content)
         if media_type.startswith("text/"):
-            return content.decode("utf-8")
-    except ValueError:
+            return content.decode(charset_of(answer) or "utf-8")
+    except (ValueError, LookupError, RecursionError):
         pass  # not what it says it is: the bytes are the honest answer
     return content
 
@@ -253,13 +265,17 @@ def forward_request(
     :returns: the backend's answer.
     """
     chosen = policy or RoutePolicy()
-    target = route_target(request, chosen)
+    target = route_target(request, chosen.path, chosen.strip_prefix)
     if path is not None:
+        path, _, given = path.partition("?")
         check_path(path)
-        target = (path, target[1], "")
+        target = Target(path, join_query(given, target.query))
     if params:
-        texts = {key: str(value) for key, value in dict(params).items()}
-        target = (target[0], edit_query(target[1], set_=texts), target[2])
+        named = list(dict(params))
+        query = join_query(
+            edit_query(target.query, remove=named), urlencode(params, doseq=True)
+        )
+        target = target._replace(query=query)
     return forward(request, name, chosen, target)
 
 

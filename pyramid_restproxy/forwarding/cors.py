@@ -7,7 +7,9 @@ that they never stand there twice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from pyramid.response import Response
 
@@ -20,10 +22,16 @@ from pyramid_restproxy.forwarding.model import (
 )
 from pyramid_restproxy.negotiation import add_vary
 
-__all__ = ["cors_headers", "cors_preflight"]
+__all__ = ["Preflights", "cors_headers", "cors_preflight"]
 
 #: How long a browser may remember a preflight, seconds.
 MAX_AGE = 600
+
+#: An origin as browsers write it (RFC 6454 section 6.2): in lower case, no slash at its
+#: end; or all of them, or that of a page that has none.
+_ORIGIN = re.compile(
+    r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d+)?|\*|null"
+)
 
 
 def cors_preflight(
@@ -36,24 +44,35 @@ def cors_preflight(
     :param origins: the origins that may ask, e.g. ``https://a.example``; ``*`` for all.
     :param credentials: whether cookies may come along; not together with ``*``.
     :param max_age: seconds.
-    :raises ValueError: for credentials with ``*``.
+    :raises ValueError: for what is no origin, and for credentials with ``*``.
     """
-    allowed = _checked(origins, credentials)
+    return Preflights(_checked(origins, credentials), credentials, max_age)
 
-    def transform(call: ProxyCall) -> Response | None:
+
+@dataclass(frozen=True, slots=True)
+class Preflights:
+    """What :func:`cors_preflight` makes; a route answers them before it asks who asks.
+
+    A preflight has no credentials, and no method but OPTIONS (Fetch, section 4.8).
+    """
+
+    allowed: frozenset[str]
+    credentials: bool
+    max_age: int
+
+    def __call__(self, call: ProxyCall) -> Response | None:
+        """Answer a preflight."""
         method = call.headers.get("Access-Control-Request-Method")
         if call.method != "OPTIONS" or method is None:
             return None
         answer = FieldList([("Content-Length", "0")])
-        if _grant(call, answer, allowed, credentials):
+        if _grant(call, answer, self.allowed, self.credentials):
             answer.set("Access-Control-Allow-Methods", method)
             wanted = call.headers.get("Access-Control-Request-Headers")
             if wanted:
                 answer.set("Access-Control-Allow-Headers", wanted)
-            answer.set("Access-Control-Max-Age", str(max_age))
+            answer.set("Access-Control-Max-Age", str(self.max_age))
         return Response(status=204, headerlist=answer.pairs)
-
-    return transform
 
 
 def cors_headers(
@@ -62,7 +81,7 @@ def cors_headers(
     """Say on answers who may read them.
 
     :param expose: the fields that scripts may read besides the usual ones.
-    :raises ValueError: for credentials with ``*``.
+    :raises ValueError: for what is no origin, and for credentials with ``*``.
     """
     allowed = _checked(origins, credentials)
 
@@ -79,6 +98,9 @@ def cors_headers(
 
 def _checked(origins: Collection[str], credentials: bool) -> frozenset[str]:
     allowed = frozenset([origins] if isinstance(origins, str) else origins)
+    wrong = [each for each in allowed if not _ORIGIN.fullmatch(each)]
+    if wrong:
+        raise ValueError(f"{min(wrong)!r} is no origin, such as https://a.example")
     if "*" in allowed and credentials:
         raise ValueError("CORS with credentials needs the origins by name")
     return allowed

@@ -32,7 +32,8 @@ class Endpoint:
         self.weight = weight
         self.in_flight = 0
         self.enabled = True
-        self._lock = threading.Lock()
+        # An answer that nobody sent is finished when it is collected: whenever that is.
+        self._lock = threading.RLock()
 
     @property
     def url(self) -> str:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from webob.cookies import parse_cookie
-
 from pyramid_restproxy.grammar import TOKEN
 
 __all__ = [
@@ -27,6 +25,7 @@ __all__ = [
     "is_field",
     "is_safe_value",
     "keep_cookies",
+    "names_set",
     "request_fields",
     "response_fields",
 ]
@@ -74,6 +73,9 @@ RESPONSE_OWN = HOP_BY_HOP | {"alt-svc", "server"}
 END_TO_END = frozenset({"cache-control", "content-type", "host", "content-length"})
 
 _UNSAFE = re.compile(r"[\r\n\0]")
+
+#: What may stand around names and values (RFC 9110 section 5.6.3), and nothing else.
+_BLANKS = " \t"
 
 #: What stands for all fields in which a proxy speaks of its client.
 FORWARDED_FAMILY = "x-forwarded-*"
@@ -163,17 +165,20 @@ def drop(fields: Iterable[tuple[str, str]], names: frozenset[str]) -> Fields:
 def cookie_of(environ: Mapping[str, Any], name: str) -> str:
     """Return the value of a cookie of a request; empty where there is none.
 
-    Bytes outside ASCII, which others of the same browser may have, hurt nobody here;
-    ``request.cookies`` raises for them.
+    Only a semicolon ends a cookie (RFC 6265 section 4.2.1). ``request.cookies`` finds
+    one of ours in ``x restproxy_login=1`` too, which is another's, and raises for bytes
+    outside ASCII, which others of the same browser may have.
 
     :param environ: the WSGI environ.
-    :param name: ASCII; of several cookies of this name the last one counts.
+    :param name: case counts; of several cookies of this name the last one is taken.
+    :returns: the value, without the quotes that some clients put around it.
     """
-    found, wanted = b"", name.encode("ascii")
-    for each, value in parse_cookie(environ.get("HTTP_COOKIE", "")):
-        if each == wanted:
-            found = value
-    return found.decode("latin-1")
+    found = ""
+    for pair in environ.get("HTTP_COOKIE", "").split(";"):
+        each, _, value = pair.partition("=")
+        if each.strip(_BLANKS) == name:
+            found = value.strip(_BLANKS + '"')
+    return found
 
 
 def keep_cookies(fields: Iterable[tuple[str, str]], wanted: Wanted) -> Fields:
@@ -181,8 +186,30 @@ def keep_cookies(fields: Iterable[tuple[str, str]], wanted: Wanted) -> Fields:
     return [
         (name, value)
         for name, value in fields
-        if name.lower() != "set-cookie" or wanted(value.partition("=")[0].strip())
+        if name.lower() != "set-cookie" or wanted(_name_sent_back(value))
     ]
+
+
+def _name_sent_back(line: str) -> str:
+    """Return the name that a cookie has when a browser sends it back.
+
+    Of one without a name the value alone is sent: what ``=a=b`` sets comes back as
+    ``a=b`` (RFC 6265bis sections 5.6 and 5.8.3).
+
+    :param line: the value of Set-Cookie.
+    """
+    pair = line.partition(";")[0].lstrip("=" + _BLANKS)
+    return pair.partition("=")[0].rstrip(_BLANKS)
+
+
+def names_set(before: Fields, after: Fields) -> frozenset[str]:
+    """Return the names (lower case) of the fields that were set, added or renamed.
+
+    Pairs are told apart by identity: what was set to the very value that it had was set
+    too.
+    """
+    known = set(map(id, before))
+    return frozenset(pair[0].lower() for pair in after if id(pair) not in known)
 
 
 def is_safe_value(value: str) -> bool:
@@ -261,7 +288,10 @@ class FieldList:
     def rename(self, old: str, new: str) -> None:
         """Give all lines of a field another name, where they stand."""
         lowered = old.lower()
-        self.pairs[:] = [(new if n.lower() == lowered else n, v) for n, v in self.pairs]
+        self.pairs[:] = [  # the others stay the same, see `names_set`
+            (new, pair[1]) if pair[0].lower() == lowered else pair
+            for pair in self.pairs
+        ]
 
     def keep_only(self, *names: str) -> None:
         """Take out all fields but these."""

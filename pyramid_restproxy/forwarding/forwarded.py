@@ -25,6 +25,7 @@ __all__ = [
     "client_address",
     "forwarded_element",
     "forwarding_fields",
+    "is_https",
     "is_loop",
     "via",
 ]
@@ -99,6 +100,20 @@ def client_address(environ: Mapping[str, Any], trusted: TrustedProxies) -> str:
     while peer in trusted and said and said[-1].strip():
         peer = _without_port(said.pop().strip())
     return peer
+
+
+def is_https(environ: Mapping[str, Any], trusted: TrustedProxies) -> bool:
+    """Say whether the client's own connection is protected.
+
+    A trusted proxy says so in X-Forwarded-Proto; where it names several, all of them
+    must be https, for the first may be the client's own word.
+
+    :param environ: the WSGI environ.
+    """
+    said = environ.get("HTTP_X_FORWARDED_PROTO")
+    if said and environ.get("REMOTE_ADDR", "") in trusted:
+        return all(word.strip(" \t").lower() == "https" for word in said.split(","))
+    return bool(environ["wsgi.url_scheme"] == "https")
 
 
 def _without_port(said: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
@@ -19,7 +20,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from pyramid_restproxy.exceptions import MalformedRequest
-from pyramid_restproxy.forwarding.affinity import cookie_name, cookie_to_set
+from pyramid_restproxy.forwarding.affinity import cookie_to_set
 from pyramid_restproxy.forwarding.attempts import attempt
 from pyramid_restproxy.forwarding.bodies import (
     BoundedBody,
@@ -43,6 +44,7 @@ from pyramid_restproxy.forwarding.fields import (
     is_field,
     is_safe_value,
     keep_cookies,
+    names_set,
     request_fields,
     response_fields,
 )
@@ -62,11 +64,13 @@ from pyramid_restproxy.forwarding.model import (
     RoutePolicy,
 )
 from pyramid_restproxy.forwarding.response import ProxyResponse
+from pyramid_restproxy.forwarding.target import Target
 from pyramid_restproxy.forwarding.transforms import (
     drop_cookies,
     is_for_all,
     location_for_client,
     reads_body,
+    settle,
 )
 
 __all__ = ["FORWARDED", "exchange", "make_call", "refuse_early"]
@@ -125,11 +129,11 @@ def make_call(
     backend: Backend,
     policy: RoutePolicy,
     gateway: Gateway,
-    target: tuple[str, str, str],
+    target: Target | tuple[str, ...],
 ) -> ProxyCall:
     """Make the call: the client's own fields stripped, the body found.
 
-    :param target: path, query, and the prefix that was cut off.
+    :param target: path, query, the prefix that was cut off, what is in its place.
     :raises HTTPRequestEntityTooLarge: where the body is over the route's limit.
     """
     environ = request.environ
@@ -140,7 +144,7 @@ def make_call(
     peer = environ.get("REMOTE_ADDR", "")
     own = policy.identity_headers
     without = _left_out(gateway.without, own, peer in gateway.trusted)
-    path, query, prefix = target
+    path, query, prefix, base = Target(*target)
     return ProxyCall(
         request=request,
         backend=backend,
@@ -151,6 +155,7 @@ def make_call(
         body=body,
         length=length,
         prefix=prefix,
+        base=base,
     )
 
 
@@ -244,30 +249,25 @@ def exchange(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> Response
 
 def _keep_own_cookies(call: ProxyCall, gateway: Gateway) -> None:
     """Take out the cookies that are ours, not the backend's."""
-    own = _own_cookies(call, gateway)
-    if own:
-        drop_cookies(*own)(call)
-
-
-def _own_cookies(call: ProxyCall, gateway: Gateway) -> frozenset[str]:
-    if call.backend.options.affinity == "cookie":
-        return gateway.own_cookies | {cookie_name(call.backend.name)}
-    return gateway.own_cookies
+    if gateway.own_cookies:
+        drop_cookies(*gateway.own_cookies)(call)
 
 
 def _transform_request(call: ProxyCall, policy: RoutePolicy) -> Response | None:
     """Run the transforms of the request; return what one of them answers."""
-    headers = call.headers
+    body, length = call.body, call.length
     for transform in policy.request_transforms:
-        before = list(headers) if policy.cache is not None else []
+        before = list(call.headers)
         response = transform(call)
         if response is not None:
             return response
-        if policy.cache is not None and not is_for_all(transform):
-            changed = {name.lower() for name, _ in set(headers) - set(before)}
-            call.personal |= changed
-    call.host = headers.get("Host")
-    headers.remove("Host", *_FRAMING)
+        # what comes after a transform for one client may be made of what that one set
+        if policy.cache is not None and (call.personal or not is_for_all(transform)):
+            call.personal |= names_set(before, call.headers.pairs)
+    if call.body is not body and call.length == length:
+        call.length = None  # another file; bytes are measured when they are sent
+    call.host = call.headers.get("Host")
+    call.headers.remove("Host", *_FRAMING)
     return None
 
 
@@ -286,7 +286,7 @@ def _response(
     if answer.status == 407:  # RFC 9110 section 15.5.8: meant for us
         raise failed(Failure.PROXY_AUTHENTICATION, call.backend.name)
     answer.headers = FieldList(_stripped(answer))
-    own = _own_cookies(call, gateway)
+    own = gateway.own_cookies
     if own and "Set-Cookie" in answer.headers:
         pairs = answer.headers.pairs  # a backend may not set what is ours
         pairs[:] = keep_cookies(pairs, lambda name: name not in own)
@@ -294,17 +294,19 @@ def _response(
         _rewrite_location(call, answer)
     _transform(call, answer, policy)
     _bound(call, answer)
-    cookie = cookie_to_set(call)
+    cookie = cookie_to_set(call, gateway.trusted)
     if cookie is not None:
         answer.headers.add("Set-Cookie", cookie)
     counted = gateway.streams.limit or policy.sse_prelude
     streams = bool(counted) and is_event_stream(answer)
+    bare = call.method != "HEAD" and answer.status == 200  # a comment may stand there
+    bare = bare and "Content-Encoding" not in answer.headers
     if streams and not gateway.streams.enter():  # each of them takes a thread
         raise failed(Failure.OVERLOADED, call.backend.name, retry_after=1)
     if streams:
         answer.gates += (gateway.streams,)
     try:
-        early = policy.sse_prelude and streams
+        early = policy.sse_prelude and streams and bare
         pieces = after_prelude(answer) if early else start(answer)
     except TRANSPORT_ERRORS as error:
         raise failed_by(error, call.backend.name) from error
@@ -318,7 +320,8 @@ def _bound(call: ProxyCall, answer: Answer) -> None:
     if not limit:
         return
     length = answer.headers.get("Content-Length")
-    if length is not None and int(length) > limit and call.method != "HEAD":
+    bodyless = call.method == "HEAD" or answer.status == 304  # RFC 9110 section 8.6
+    if length is not None and int(length) > limit and not bodyless:
         raise failed(Failure.TOO_LARGE, call.backend.name)
     answer.body = BoundedBody(answer.body, limit)
 
@@ -340,11 +343,14 @@ def _rewrite_location(call: ProxyCall, answer: Answer) -> None:
 
 def _transform(call: ProxyCall, answer: Answer, policy: RoutePolicy) -> None:
     for transform in policy.response_transforms:
+        before = replace(answer, headers=FieldList(list(answer.headers)))
         try:
             transform(call, answer)
-        except HTTPException:
-            raise
+            settle(call, answer, before)
         except Exception as error:  # the application's code: told, and not passed on
+            answer.body = before.body  # what it has put there may be none
+            if isinstance(error, HTTPException):
+                raise
             log.exception("a response transform of backend %r", call.backend.name)
             raise failed(Failure.TRANSFORM, call.backend.name) from error
     if policy.response_transforms:

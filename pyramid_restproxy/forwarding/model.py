@@ -155,6 +155,7 @@ class ProxyCall:
     :ivar body: bytes, or a file that ends where the body does, or None.
     :ivar length: bytes of the body; None where it is not known beforehand.
     :ivar prefix: what was cut off the path, for X-Forwarded-Prefix and Location.
+    :ivar base: what is sent in its place, before the rest of the path.
     :ivar destination: where it is being sent, or was sent last.
     :ivar endpoint: that, with what is known of it.
     :ivar host: the Host to send, where it is not what the backend's option says.
@@ -173,6 +174,7 @@ class ProxyCall:
     body: Any = None
     length: int | None = 0
     prefix: str = ""
+    base: str = ""
     destination: Destination | None = None
     endpoint: Endpoint | None = None
     host: str | None = None

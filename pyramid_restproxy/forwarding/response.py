@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pyramid.response import Response
+from webob.response import iter_close
 
 from pyramid_restproxy.forwarding.fields import Fields
 
@@ -36,3 +37,10 @@ class ProxyResponse(Response):
         """Send it (PEP 3333). A HEAD answer has no content to begin with."""
         start_response(self._status, self._headerlist)
         return self._app_iter
+
+    def copy(self) -> ProxyResponse:
+        """Return a copy; the content is read, and both have it."""
+        pieces = list(self._app_iter)
+        iter_close(self._app_iter)
+        self._app_iter = pieces
+        return type(self)(self._status, list(self._headerlist), list(pieces))

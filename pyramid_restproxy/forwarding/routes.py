@@ -11,9 +11,14 @@ from typing import Any
 from pyramid.config import PHASE0_CONFIG, Configurator, not_
 from pyramid.exceptions import ConfigurationError
 from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.security import NO_PERMISSION_REQUIRED
 from requests.adapters import BaseAdapter
 
+from pyramid_restproxy.exceptions import MethodNotAllowed
+from pyramid_restproxy.forwarding.affinity import cookie_name
 from pyramid_restproxy.forwarding.cache import MemoryStore, RedisStore, SharedCache
+from pyramid_restproxy.forwarding.cors import Preflights
 from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.endpoint import Endpoint
 from pyramid_restproxy.forwarding.failures import PSEUDONYM
@@ -29,9 +34,14 @@ from pyramid_restproxy.forwarding.model import (
 )
 from pyramid_restproxy.forwarding.probes import Prober
 from pyramid_restproxy.forwarding.sources import Provider, Source, make_endpoints
+from pyramid_restproxy.forwarding.target import names_in
+from pyramid_restproxy.forwarding.transforms import SetPath
 from pyramid_restproxy.forwarding.view import ForwardedRoute
 from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
+from pyramid_restproxy.forwarding.wire.connections import make_context
 from pyramid_restproxy.grammar import TOKEN
+from pyramid_restproxy.routing.methods import MethodSet
+from pyramid_restproxy.routing.refusals import allowed, options_response
 from pyramid_restproxy.settings import (
     BACKEND_NAME,
     BACKEND_OPTIONS,
@@ -123,10 +133,34 @@ def add_backend(
         made = adapter or KeepAliveAdapter(chosen.pool_size, chosen.idle_timeout)
         gateway = make_gateway(config)
         backend = make_backend(name, urls, chosen, made, gateway.secret)
+        if adapter is None:
+            _check_certificates(name, chosen)
         gateway.backends[name] = backend
+        if chosen.affinity == "cookie":  # for this gateway, not for other backends
+            gateway.own_cookies |= {cookie_name(name)}
         intr.update(_introspected(backend))
 
     config.action(("restproxy backend", name), register, introspectables=(intr,))
+
+
+def _check_certificates(name: str, options: BackendSettings) -> None:
+    """Read the files that ``verify`` and ``cert`` name, rather now than for a client.
+
+    :raises ConfigurationError: where one is not there, or is not what it must be.
+    """
+    verify, cert = options.verify, options.cert
+    for option, value, arguments in (
+        ("verify", verify, (verify, None)),
+        ("cert", cert, (False, cert)),
+    ):
+        if value is None or isinstance(value, bool):
+            continue
+        try:
+            make_context(*arguments)
+        except OSError as error:  # ssl.SSLError is one
+            raise ConfigurationError(
+                f"backend {name!r}: {option}={value!r}: {error.strerror or error}"
+            ) from error
 
 
 def make_backend(
@@ -145,7 +179,7 @@ def make_backend(
         backend.endpoints = make_endpoints(name, given, policy, backend.endpoints)
 
     if callable(urls):
-        on_use.append(Source(urls, options.refresh, use))
+        on_use.append(Source(urls, options.refresh, use, backend=name))
     else:
         use(_listed(urls))
     if options.probe_path:
@@ -283,6 +317,12 @@ def add_proxy_route(
             raise ConfigurationError(
                 f"add_proxy_route: {label}={value!r}: expected text"
             )
+    _check_methods(name, allowed_methods)
+    transforms = _callables(name, request_transforms)
+    whole = f"{config.route_prefix or ''}/{pattern}"
+    for each in [path, *(t.pattern for t in transforms if isinstance(t, SetPath))]:
+        if each is not None:
+            _check_path(name, each, whole)
     policy = RoutePolicy(
         strip_prefix=_flag(name, "strip_prefix", strip_prefix),
         path=path,
@@ -290,7 +330,7 @@ def add_proxy_route(
             map(canonical_name, (*identity_headers, *(identity or {})))
         ),
         identity=_identity(name, identity or {}),
-        request_transforms=_callables(name, request_transforms),
+        request_transforms=transforms,
         response_transforms=_callables(name, response_transforms),
         rewrite_location=_flag(name, "rewrite_location", rewrite_location),
         max_request_body=max_request_body,
@@ -321,9 +361,15 @@ def add_proxy_route(
     config.add_view(
         view,
         route_name=name,
-        allowed_methods=allowed_methods or not_(NEVER_BY_DEFAULT),
+        allowed_methods=(
+            not_(NEVER_BY_DEFAULT) if allowed_methods is None else allowed_methods
+        ),
         **options,
     )
+    preflights = tuple(each for each in transforms if isinstance(each, Preflights))
+    if preflights:
+        answering = ForwardedRoute(backend, RoutePolicy(request_transforms=preflights))
+        _add_preflights(config, name, answering, allowed_methods)
     cached = _flag(name, "cache", cache)
 
     def register() -> None:
@@ -336,6 +382,34 @@ def add_proxy_route(
         _check_backend,
         (config, name, backend),
         order=CHECK_ORDER,
+    )
+
+
+def _add_preflights(
+    config: Configurator, route: str, view: ForwardedRoute, methods: Any
+) -> None:
+    """Add the view of preflights, which have no credentials: it asks for none.
+
+    :param methods: those of the route; where OPTIONS is not among them, an OPTIONS that
+        is no preflight is answered here as it is for views that have none.
+    """
+
+    def preflight(context: Any, request: Request) -> Response:
+        if "Access-Control-Request-Method" in request.headers:
+            return view(context, request)
+        automatic = settings_of(request.registry).automatic_options
+        allow = allowed([MethodSet.of(methods), MethodSet.of("OPTIONS")], automatic)
+        if automatic:
+            return options_response(allow, ())
+        raise MethodNotAllowed(allow)
+
+    passes = methods is None or "OPTIONS" in MethodSet.of(methods)
+    config.add_view(
+        preflight,
+        route_name=route,
+        allowed_methods="OPTIONS",
+        permission=NO_PERMISSION_REQUIRED,
+        **({"header": "Access-Control-Request-Method"} if passes else {}),
     )
 
 
@@ -382,7 +456,7 @@ def _make_cache(config: Configurator, route: str, policy: RoutePolicy) -> Shared
     settings, gateway = settings_of(config.registry), make_gateway(config)
     if gateway.answers is None:
         gateway.answers = (
-            RedisStore(settings.store)
+            RedisStore(settings.store, f"{settings.store_prefix}:cache:")
             if settings.store
             else MemoryStore(settings.cache_memory)
         )
@@ -400,6 +474,31 @@ def _make_cache(config: Configurator, route: str, policy: RoutePolicy) -> Shared
         # What is asked may differ from route to route although the URLs are the same.
         scope=route if policy.request_transforms else "",
     )
+
+
+def _check_path(route: str, path: str, pattern: str) -> None:
+    """Check the pattern of the path to send: what fills it is in the route's.
+
+    :raises ConfigurationError: naming what is not there.
+    """
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise ConfigurationError(
+            f"route {route!r}: path={path!r}: expected a path that begins with '/'"
+        )
+    unknown = names_in(path) - names_in(pattern)
+    if unknown:
+        raise ConfigurationError(
+            f"route {route!r}: path={path!r}: the pattern has no {min(unknown)!r}"
+        )
+
+
+def _check_methods(route: str, methods: Any) -> None:
+    """Refuse an empty list of methods, which could mean none, or all."""
+    if methods is not None and not methods:
+        raise ConfigurationError(
+            f"route {route!r}: allowed_methods={methods!r}: expected methods; None for "
+            "all but TRACE and CONNECT"
+        )
 
 
 def _flag(route: str, option: str, value: Any) -> bool:

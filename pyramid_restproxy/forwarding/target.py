@@ -11,18 +11,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, quote_plus, unquote_to_bytes
 
 from pyramid_restproxy.exceptions import MalformedRequest
 
 __all__ = [
+    "Target",
     "check_path",
     "edit_query",
     "fill_pattern",
     "join_path",
     "join_query",
+    "names_in",
     "raw_target",
+    "split_mount",
     "tail_of",
 ]
 
@@ -37,11 +40,27 @@ _UNESCAPED = re.compile(r"/[A-Za-z0-9/._~!$&'()*+,;=:@-]*")
 #: What stands for a value in a route's pattern: as ``{id}``, or as ``:id`` in old ones.
 _PLACE = re.compile(r"\{[A-Za-z_][^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
 _OLD_PLACE = re.compile(r":[A-Za-z_]\w*")
+_TAIL_NAME = re.compile(r"\*([A-Za-z_]\w*)\Z")
 _ESCAPED_SLASH = re.compile(r"%2f", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
 
 #: How many times a path may have been escaped; more has no honest reason.
 MAX_DECODINGS = 5
+
+
+class Target(NamedTuple):
+    """What to send for a request.
+
+    :ivar path: below the destination's URL.
+    :ivar query: without ``?``.
+    :ivar prefix: what was cut off the path of the request.
+    :ivar base: what stands in its place.
+    """
+
+    path: str
+    query: str
+    prefix: str = ""
+    base: str = ""
 
 
 # -- reading -------------------------------------------------------------------
@@ -61,11 +80,26 @@ def raw_target(environ: Mapping[str, Any]) -> tuple[str, str]:
     if raw == decoded and not query and _UNESCAPED.fullmatch(raw):
         return raw, query  # many targets
     path = _path_of(raw)
-    if path != decoded or "%" in path or not path.startswith("/"):
-        wanted = decoded.encode("latin-1")
-        if not path.startswith("/") or unquote_to_bytes(_ascii(path)) != wanted:
-            path = quote(wanted or b"/", safe=_DECODED_SAFE)
+    if not _says(path, decoded):
+        mount = environ.get("SCRIPT_NAME", "")
+        # A proxy in front may have taken the mount point away.
+        below = mount and _says(path, environ.get("PATH_INFO", ""))
+        path = escaped(mount) + path if below else escaped(decoded) or "/"
     return _ascii(path), _ascii(query)
+
+
+def _says(path: str, decoded: str) -> bool:
+    """Say whether a raw path is this decoded one."""
+    if not path.startswith("/"):
+        return False
+    if path == decoded and "%" not in path:  # many paths
+        return True
+    return unquote_to_bytes(_ascii(path)) == decoded.encode("latin-1")
+
+
+def escaped(decoded: str) -> str:
+    """Escape a decoded path of the environ."""
+    return quote(decoded.encode("latin-1"), safe=_DECODED_SAFE)
 
 
 def _path_of(target: str) -> str:
@@ -189,6 +223,20 @@ def _place_in(path: str, size: int) -> int:
     return at
 
 
+def split_mount(path: str, script_name: str) -> tuple[str, str]:
+    """Split a raw path into the mount point and what is below it.
+
+    :param script_name: SCRIPT_NAME, decoded; no slash at its end (PEP 3333).
+    :raises MalformedRequest: where an escaped slash makes the raw and the decoded path
+        disagree about where the mount point ends: ``/app%2Fapi/x``.
+    """
+    at = _place_in(path, len(script_name))  # latin-1: one character is one byte
+    below = path[at:] or "/"
+    if _ESCAPED_SLASH.search(path, 0, at) or not below.startswith("/"):
+        raise MalformedRequest("The path has an escaped slash where none can be.")
+    return escaped(script_name), below
+
+
 # -- joining and rewriting ---------------------------------------------------------
 
 
@@ -206,21 +254,36 @@ def join_query(first: str, second: str) -> str:
     return f"{first}&{second}" if first and second else first or second
 
 
+def names_in(pattern: str) -> frozenset[str]:
+    """Return the names of a route's pattern, or of one that :func:`fill_pattern` takes.
+
+    That is ``{name}`` and a trailing ``*name``; ``:name`` where none is in braces.
+    """
+    places = _PLACE.findall(pattern) or _OLD_PLACE.findall(pattern)
+    named = [each.strip("{}:").partition(":")[0] for each in places]
+    return frozenset(named + _TAIL_NAME.findall(pattern))
+
+
 def fill_pattern(pattern: str, values: Mapping[str, Any]) -> str:
     """Fill ``{name}`` and a trailing ``*name`` of a path pattern.
 
     :param values: a matchdict: decoded values; each becomes exactly one segment,
         so that a slash in it is escaped; a tuple becomes several.
-    :raises KeyError: for a name that `values` does not have.
+    :raises KeyError: naming the pattern, for a name that `values` does not have.
     :raises MalformedRequest: where a value makes a dot segment: ``/x{id}`` matched
         ``/x..`` and the pattern is ``/{id}``.
     """
 
+    def value_of(name: str) -> Any:
+        if name not in values:
+            raise KeyError(f"{pattern!r} needs {name!r}, which the route does not have")
+        return values[name]
+
     def segment(match: re.Match[str]) -> str:
-        return quote(str(values[match[1]]), safe="~!$&'()*+,;=:@-._")
+        return quote(str(value_of(match[1])), safe="~!$&'()*+,;=:@-._")
 
     def tail(match: re.Match[str]) -> str:
-        value = values[match[1]]
+        value = value_of(match[1])
         parts = [value] if isinstance(value, str) else value
         return "/".join(quote(str(part), safe="~!$&'()*+,;=:@-._") for part in parts)
 

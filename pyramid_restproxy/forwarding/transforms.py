@@ -10,26 +10,34 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pyramid_restproxy.exceptions import needs
 from pyramid_restproxy.forwarding.bodies import BytesBody
 from pyramid_restproxy.forwarding.destination import Destination
-from pyramid_restproxy.forwarding.fields import FieldList, keep_cookies
+from pyramid_restproxy.forwarding.fields import (
+    FieldList,
+    is_field,
+    keep_cookies,
+    names_set,
+)
 from pyramid_restproxy.forwarding.model import (
     Answer,
-    AnswerBody,
     ProxyCall,
     RequestTransform,
     ResponseTransform,
 )
-from pyramid_restproxy.forwarding.target import edit_query, fill_pattern
+from pyramid_restproxy.forwarding.routed import route_target
+from pyramid_restproxy.forwarding.target import edit_query
 
 __all__ = [
+    "SetPath",
     "add_request_header",
     "add_response_header",
     "allow_request_headers",
     "allow_response_headers",
+    "charset_of",
     "cookie_attributes",
     "cookie_filter",
     "drop_cookies",
@@ -48,6 +56,7 @@ __all__ = [
     "set_path",
     "set_request_header",
     "set_response_header",
+    "settle",
 ]
 
 #: A URL reference: scheme, authority, path, and the rest (RFC 3986 appendix B). Taken
@@ -82,13 +91,29 @@ def _on_response(change: Callable[[FieldList], None], when: str) -> ResponseTran
     return transform
 
 
+def _check_field(name: str, value: str = "") -> None:
+    if not is_field(name, value):  # the value may be a credential: not in the message
+        raise ValueError(
+            f"{name!r}: expected a field's name, and a value in latin-1 without a line "
+            "break or NUL"
+        )
+
+
 def set_request_header(name: str, value: str) -> RequestTransform:
-    """Replace a field of the request."""
+    """Replace a field of the request.
+
+    :raises ValueError: for what cannot stand in a field.
+    """
+    _check_field(name, value)
     return _on_request(lambda headers: headers.set(name, value))
 
 
 def add_request_header(name: str, value: str) -> RequestTransform:
-    """Add a line to a field of the request."""
+    """Add a line to a field of the request.
+
+    :raises ValueError: for what cannot stand in a field.
+    """
+    _check_field(name, value)
     return _on_request(lambda headers: headers.add(name, value))
 
 
@@ -98,7 +123,11 @@ def remove_request_headers(*names: str) -> RequestTransform:
 
 
 def rename_request_header(old: str, new: str) -> RequestTransform:
-    """Send a field of the request under another name."""
+    """Send a field of the request under another name.
+
+    :raises ValueError: for what is no name of a field.
+    """
+    _check_field(new)
     return _on_request(lambda headers: headers.rename(old, new))
 
 
@@ -113,14 +142,20 @@ def set_response_header(
     """Replace a field of the answer.
 
     :param when: ``'ok'`` for statuses below 400 only.
+    :raises ValueError: for what cannot stand in a field.
     """
+    _check_field(name, value)
     return _on_response(lambda headers: headers.set(name, value), when)
 
 
 def add_response_header(
     name: str, value: str, when: str = "always"
 ) -> ResponseTransform:
-    """Add a line to a field of the answer."""
+    """Add a line to a field of the answer.
+
+    :raises ValueError: for what cannot stand in a field.
+    """
+    _check_field(name, value)
     return _on_response(lambda headers: headers.add(name, value), when)
 
 
@@ -132,7 +167,11 @@ def remove_response_headers(*names: str, when: str = "always") -> ResponseTransf
 def rename_response_header(
     old: str, new: str, when: str = "always"
 ) -> ResponseTransform:
-    """Send a field of the answer under another name."""
+    """Send a field of the answer under another name.
+
+    :raises ValueError: for what is no name of a field.
+    """
+    _check_field(new)
     return _on_response(lambda headers: headers.rename(old, new), when)
 
 
@@ -144,16 +183,27 @@ def allow_response_headers(*names: str, when: str = "always") -> ResponseTransfo
 # -- path and query ------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class SetPath:
+    """What :func:`set_path` makes; whose pattern a route can look at."""
+
+    pattern: str
+
+    def __call__(self, call: ProxyCall) -> None:
+        """Set the path; where it ends in the route's tail, also what was cut off."""
+        target = route_target(call.request, self.pattern)
+        call.path = target.path
+        if target.prefix or target.base:
+            call.prefix, call.base = target.prefix, target.base
+
+
 def set_path(pattern: str) -> RequestTransform:
     """Send another path.
 
-    :param pattern: e.g. ``/v2/{id}``, filled from the matchdict, values escaped.
+    :param pattern: e.g. ``/v2/{id}``, filled from the matchdict, values escaped; the
+        route's own ``*tail`` at its end is sent as it came.
     """
-
-    def transform(call: ProxyCall) -> None:
-        call.path = fill_pattern(pattern, call.request.matchdict)
-
-    return transform
+    return SetPath(pattern)
 
 
 def edit_query_parameters(
@@ -180,6 +230,7 @@ def public_location(
     prefix: str,
     public: tuple[str, str],
     host: str = "",
+    place: str = "",
 ) -> str:
     """Turn a Location of the backend into one that leads back through the gateway.
 
@@ -188,6 +239,7 @@ def public_location(
     :param prefix: what was cut off the path of the request, e.g. ``/api``.
     :param public: scheme and host under which the client reached the gateway.
     :param host: the name that the backend was called by, where it is another one.
+    :param place: what was sent in the place of the prefix, e.g. ``/v2``.
     :returns: the reference for the client. Relative ones, ``//other`` ones and those
         that lead elsewhere stay as they are, and so does a public one that has the
         prefix already; hosts are compared, not texts.
@@ -196,7 +248,7 @@ def public_location(
     if parts is None:
         return value
     scheme, authority, path, rest = parts.groups()
-    base = destination.base_path
+    base = destination.base_path + place
     if scheme is None and authority is None:
         new = _public_path(path, base, prefix) if path.startswith("/") else None
         if new is None:
@@ -232,7 +284,7 @@ def _public_path(path: str, base: str, prefix: str) -> str | None:
     """Exchange the backend's base path for the prefix; None where it is outside."""
     if base and path != base and not path.startswith(base + "/"):
         return None
-    return prefix + path[len(base) :]
+    return prefix + path[len(base) :] or "/"
 
 
 def location_for_client(call: ProxyCall, value: str) -> str:
@@ -249,10 +301,15 @@ def location_for_client(call: ProxyCall, value: str) -> str:
         scheme if scheme in ("http", "https") else call.request.scheme,
         _first(told.get("X-Forwarded-Host")) or call.request.host,
     )
-    prefix = told.get("X-Forwarded-Prefix") or call.prefix
-    host = call.backend.options.host
+    host = call.host or call.backend.options.host
     named = "" if host in ("destination", "preserve") else host
-    return public_location(value, call.destination, prefix, public, named)
+    prefix = _prefix_for_client(call)
+    return public_location(value, call.destination, prefix, public, named, call.base)
+
+
+def _prefix_for_client(call: ProxyCall) -> str:
+    """Return what the client has before the paths of the backend."""
+    return call.headers.get("X-Forwarded-Prefix") or call.prefix
 
 
 def _first(value: str | None) -> str:
@@ -289,6 +346,8 @@ def _cookies_kept(keep: Callable[[str], bool]) -> RequestTransform:
         lines = call.headers.get_all("Cookie")
         pairs = [pair.strip() for line in lines for pair in line.split(";")]
         kept = [p for p in pairs if p and keep(p.partition("=")[0].strip())]
+        if kept == pairs:
+            return  # as it came: nothing was set for this client
         if lines:
             call.headers.remove("Cookie")
         if kept:
@@ -319,7 +378,7 @@ def cookie_attributes(
 
     def transform(call: ProxyCall, answer: Answer) -> None:
         answer.headers.pairs[:] = [
-            (n, _cookie_line(v, domain, path, call.prefix))
+            (n, _cookie_line(v, domain, path, call))
             if n.lower() == "set-cookie"
             else (n, v)
             for n, v in answer.headers.pairs
@@ -328,7 +387,9 @@ def cookie_attributes(
     return transform
 
 
-def _cookie_line(line: str, domain: str | None, path: str | None, prefix: str) -> str:
+def _cookie_line(
+    line: str, domain: str | None, path: str | None, call: ProxyCall
+) -> str:
     first, *attributes = line.split(";")
     if first.lstrip().lower().startswith("__host-"):
         return line  # without a domain and for all paths, or browsers refuse it
@@ -338,18 +399,20 @@ def _cookie_line(line: str, domain: str | None, path: str | None, prefix: str) -
         if name.lower() == "domain" and domain is not None:
             kept += [] if domain == "drop" else [f" Domain={domain}"]
         elif name.lower() == "path" and path is not None:
-            kept.append(_cookie_path(attribute, value, path, prefix))
+            kept.append(_cookie_path(attribute, value, path, call))
         else:
             kept.append(attribute)
     return ";".join(kept)
 
 
-def _cookie_path(attribute: str, value: str, path: str, prefix: str) -> str:
+def _cookie_path(attribute: str, value: str, path: str, call: ProxyCall) -> str:
     if path != "prefix":
         return f" Path={path}"
     if not value.startswith("/"):
         return attribute  # RFC 6265 section 5.2.4: none, so the path of the request
-    return f" Path={prefix}{value}"
+    base = (call.destination.base_path if call.destination else "") + call.base
+    prefix = _prefix_for_client(call)
+    return f" Path={_public_path(value, base, prefix) or prefix + value}"
 
 
 # -- contents ------------------------------------------------------------------------
@@ -358,12 +421,16 @@ def _cookie_path(attribute: str, value: str, path: str, prefix: str) -> str:
 def json_filter(drop: Sequence[str]) -> ResponseTransform:
     """Take members out of JSON answers, at any depth.
 
+    A number that is too large for a float, as 1e400 is, makes the answer a 502: it
+    could not be written again (RFC 8259 section 6).
+
     :param drop: names of members.
     """
     names = frozenset(drop)
 
     def change(content: bytes, charset: str) -> bytes:
-        return json.dumps(_without(json.loads(content), names)).encode("utf-8")
+        left = _without(json.loads(content), names)
+        return json.dumps(left, allow_nan=False).encode("utf-8")
 
     return _filter(lambda name: name.endswith(("/json", "+json")), change)
 
@@ -381,9 +448,16 @@ def html_filter(remove: Sequence[str]) -> ResponseTransform:
 
     :param remove: CSS selectors.
     :raises MissingExtra: where selectolax is not installed.
+    :raises ValueError: for what is no selector.
     """
     with needs("html", "selectolax", "html_filter"):
-        from selectolax.lexbor import LexborHTMLParser
+        from selectolax.lexbor import LexborHTMLParser, SelectolaxError
+
+    for selector in remove:
+        try:
+            LexborHTMLParser("").css(selector)
+        except SelectolaxError as error:
+            raise ValueError(f"{selector!r} is no CSS selector") from error
 
     def change(content: bytes, charset: str) -> bytes:
         page = LexborHTMLParser(_as_text(content, charset))
@@ -434,10 +508,37 @@ def _filter(
         if answer.status == 206:  # RFC 9110 section 15.3.7: it may hide what must go
             raise ValueError("a part of a body cannot be filtered")
         content = _read_whole(answer)
-        _replace(answer, change(content, _charset(answer)) if content else content)
+        _replace(answer, change(content, charset_of(answer)) if content else content)
 
     transform.reads_body = True  # type: ignore[attr-defined]
     return transform
+
+
+def settle(call: ProxyCall, answer: Answer, before: Answer) -> None:
+    """Keep a body and what is said of it together, after a transform has run.
+
+    A transform may put bytes in the place of the body: what described the old ones
+    goes, unless the transform set it. Of a body that stays it cannot set the length.
+
+    :param before: a copy of the answer, made before the transform ran.
+    :raises TypeError: for what is no body.
+    """
+    content: object = answer.body
+    chosen = names_set(before.headers.pairs, answer.headers.pairs)
+    if isinstance(content, bytes):
+        before.body.close()
+        answer.headers.remove(*_OF_CONTENT - chosen | {"content-length"})
+        bare = answer.status in (204, 304)
+        answer.body = BytesBody(b"" if bare or call.method == "HEAD" else content)
+        if not bare:
+            answer.headers.set("Content-Length", str(len(content)))
+    elif content is before.body:
+        if "content-length" in chosen:
+            answer.headers.remove("Content-Length")
+            for length in before.headers.get_all("Content-Length"):
+                answer.headers.add("Content-Length", length)
+    elif not hasattr(content, "read_piece"):
+        raise TypeError(f"the body of an answer is {type(content).__name__}, not bytes")
 
 
 def _media_type(answer: Answer) -> str:
@@ -445,7 +546,8 @@ def _media_type(answer: Answer) -> str:
     return value.partition(";")[0].strip().lower()
 
 
-def _charset(answer: Answer) -> str:
+def charset_of(answer: Answer) -> str:
+    """Return the charset that an answer names, in lower case; empty for none."""
     found = _CHARSET.search(answer.headers.get("Content-Type") or "")
     return found[1].lower() if found else ""
 
@@ -467,20 +569,32 @@ def _read_whole(answer: Answer) -> bytes:
     return b"".join(pieces)
 
 
+#: Fields that describe the bytes of a content (lower case).
+_OF_CONTENT = frozenset(
+    {
+        "accept-ranges",
+        "content-digest",
+        "content-length",
+        "content-md5",
+        "content-range",
+        "digest",
+        "etag",
+        "repr-digest",
+    }
+)
+
+
 def _forget_content(answer: Answer) -> None:
     """Take out what describes the bytes of the backend's content."""
-    answer.headers.remove("ETag", "Content-MD5", "Digest", "Content-Digest")
-    answer.headers.remove("Repr-Digest", "Accept-Ranges", "Content-Range")
-    answer.headers.remove("Content-Length")
+    answer.headers.remove(*_OF_CONTENT)
 
 
 def _replace(answer: Answer, content: bytes) -> None:
     """Send other content: what described the old bytes goes."""
-    body: AnswerBody = answer.body
-    body.close()
+    answer.body.close()
     answer.body = BytesBody(content)
     _forget_content(answer)
     answer.headers.set("Content-Length", str(len(content)))
-    if _charset(answer) or not content.isascii():
+    if charset_of(answer) or not content.isascii():
         media_type = _media_type(answer)
         answer.headers.set("Content-Type", f"{media_type}; charset=utf-8")

@@ -6,6 +6,7 @@ content undecoded and in pieces as they come, framing and field values checked.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from http.client import HTTPException
 from typing import Any
@@ -16,11 +17,11 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import SKIP_HEADER
 
 from pyramid_restproxy.forwarding.destination import Destination
-from pyramid_restproxy.forwarding.fields import FieldList, Fields, is_safe_value
+from pyramid_restproxy.forwarding.fields import FieldList, Fields
 from pyramid_restproxy.forwarding.model import Answer
 from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
 from pyramid_restproxy.forwarding.wire.adapter import origin_of
-from pyramid_restproxy.forwarding.wire.connections import Deadline
+from pyramid_restproxy.forwarding.wire.connections import Deadline, proxy_credentials
 from pyramid_restproxy.forwarding.wire.errors import MalformedAnswer, TruncatedBody
 from pyramid_restproxy.forwarding.wire.request import encode_head
 from pyramid_restproxy.settings import BackendSettings
@@ -29,6 +30,9 @@ __all__ = ["Outgoing", "send"]
 
 #: How much is read of another adapter's answer at a time, bytes.
 PIECE = 65536
+
+#: What no value has, and no reason phrase (RFC 9110 section 5.5, RFC 9112 section 4).
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 _origin_of = lru_cache(maxsize=1024)(origin_of)
 
@@ -82,9 +86,18 @@ def _send_wire(
     destination: Destination,
     options: BackendSettings,
 ) -> Answer:
+    origin = _origin_of(
+        destination.url, options.via_proxy, options.verify, options.cert
+    )
+    target, fields = outgoing.target, outgoing.fields
+    if origin.proxy and origin.scheme == "http":  # RFC 9112 section 3.2.2
+        target = f"http://{destination.authority}{target}"
+        credentials = proxy_credentials(origin.proxy)
+        if credentials:
+            fields = [*fields, ("Proxy-Authorization", credentials)]
     head, body = adapter.exchange(
-        _origin_of(destination.url, options.via_proxy, options.verify, options.cert),
-        encode_head(outgoing.method, outgoing.target, outgoing.fields),
+        origin,
+        encode_head(outgoing.method, target, fields),
         outgoing.body,
         method=outgoing.method,
         chunked=outgoing.length is None,
@@ -138,8 +151,8 @@ def _prepared(outgoing: Outgoing, destination: Destination) -> requests.Prepared
 def _checked(response: requests.Response) -> Answer:
     """Check what http.client lets through.
 
-    :raises MalformedAnswer: for lost fields, line breaks and NUL in values, framing
-        that two parsers read in two ways, and answers that are none.
+    :raises MalformedAnswer: for lost fields, control characters in values and in the
+        reason, framing that two parsers read in two ways, and answers that are none.
     """
     raw = response.raw
     fields = list(raw.headers.items())
@@ -148,18 +161,24 @@ def _checked(response: requests.Response) -> Answer:
         raise MalformedAnswer("the head is not well-formed")
     if not 200 <= response.status_code <= 599:
         raise MalformedAnswer(f"status {response.status_code}")
-    if not all(is_safe_value(value) for _, value in fields):
-        raise MalformedAnswer("a field has a line break or NUL")
+    reason = response.reason or ""
+    if any(map(_CONTROL.search, [reason, *(value for _, value in fields)])):
+        raise MalformedAnswer("a field or the reason has a control character")
     _check_framing(fields)
-    body = ForeignBody(response)
-    return Answer(response.status_code, response.reason or "", FieldList(fields), body)
+    return Answer(
+        response.status_code, reason, FieldList(fields), ForeignBody(response)
+    )
 
 
 def _check_framing(fields: Fields) -> None:
     lengths = {
         value.strip() for name, value in fields if name.lower() == "content-length"
     }
-    codings = [value for name, value in fields if name.lower() == "transfer-encoding"]
+    codings = [
+        value.strip().lower()
+        for name, value in fields
+        if name.lower() == "transfer-encoding"
+    ]
     if len(lengths) > 1 or not all(v.isascii() and v.isdigit() for v in lengths):
         raise MalformedAnswer("Content-Length is not one number")
     if codings and (lengths or codings != ["chunked"]):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any, ClassVar
 
 from pyramid.request import Request
@@ -12,7 +10,12 @@ from pyramid.response import Response
 
 from pyramid_restproxy.forwarding.failures import ForwardingFailed, name_teller
 from pyramid_restproxy.forwarding.fields import canonical_name
-from pyramid_restproxy.forwarding.forwarder import exchange, make_call, refuse_early
+from pyramid_restproxy.forwarding.forwarder import (
+    FORWARDED,
+    exchange,
+    make_call,
+    refuse_early,
+)
 from pyramid_restproxy.forwarding.model import (
     Answer,
     Backend,
@@ -23,82 +26,22 @@ from pyramid_restproxy.forwarding.model import (
     ResponseTransform,
     RoutePolicy,
 )
-from pyramid_restproxy.forwarding.target import (
-    check_path,
-    fill_pattern,
-    raw_target,
-    tail_of,
-)
+from pyramid_restproxy.forwarding.routed import route_target
+from pyramid_restproxy.forwarding.target import Target
 
-__all__ = ["ForwardedRoute", "ProxyView", "forward", "prefix_of", "route_target"]
-
-
-#: The ``*tail`` of a pattern, as Pyramid finds it.
-_TAIL = re.compile(r"\*\w*\Z")
-
-
-@lru_cache(maxsize=1024)
-def prefix_of(pattern: str) -> str | None:
-    """Return what stands before the ``*tail`` of a route's pattern.
-
-    :returns: e.g. ``/api/``; None where the pattern has no tail.
-    """
-    found = _TAIL.search(pattern)
-    if found is None:
-        return None
-    before = pattern[: found.start()]
-    return before if before.startswith("/") else "/" + before
-
-
-def route_target(request: Request, policy: RoutePolicy) -> tuple[str, str, str]:
-    """Return what to send for a routed request: path, query, and the prefix cut off.
-
-    :raises MalformedRequest: where the path could be read in two ways.
-    """
-    environ = request.environ
-    path, query = raw_target(environ)
-    check_path(path)
-    script_name = environ.get("SCRIPT_NAME", "")
-    below = _below(path, script_name) if script_name else path
-    if policy.path is not None:
-        return _filled(request, policy.path, below), query, ""
-    route = request.matched_route  # None where a view was found by traversal
-    prefix = prefix_of(route.pattern) if route and policy.strip_prefix else None
-    if prefix is None:
-        return below, query, script_name
-    tail = _tail(request, prefix, below)
-    cut = below[: len(below) - len(tail)] if below.endswith(tail) else prefix
-    return tail, query, script_name + cut.rstrip("/")
-
-
-def _filled(request: Request, pattern: str, below: str) -> str:
-    """Fill the pattern of the path to send; the tail of the route as it came."""
-    found, route = _TAIL.search(pattern), request.matched_route
-    if found is None or route is None or not route.pattern.endswith(found[0]):
-        return fill_pattern(pattern, request.matchdict)
-    before = fill_pattern(pattern[: found.start()], request.matchdict)
-    tail = _tail(request, prefix_of(route.pattern) or "/", below)
-    return before.rstrip("/") + tail
-
-
-def _tail(request: Request, prefix: str, below: str) -> str:
-    info = request.environ["PATH_INFO"]
-    return tail_of(below, prefix, info if info.isascii() else request.path_info)
-
-
-def _below(path: str, script_name: str) -> str:
-    """Return the raw path below the mount point."""
-    count = script_name.count("/")
-    return "/" + path.split("/", count + 1)[-1] if count else path
+__all__ = ["ForwardedRoute", "ProxyView", "backend_named", "forward"]
 
 
 def forward(
-    request: Request, backend: str, policy: RoutePolicy, target: tuple[str, str, str]
+    request: Request,
+    backend: str,
+    policy: RoutePolicy,
+    target: Target | tuple[str, ...],
 ) -> Response:
     """Forward a request.
 
     :param backend: the name of the backend.
-    :param target: path, query, and the prefix that was cut off.
+    :param target: path, query, the prefix that was cut off and what is in its place.
     :returns: the backend's answer, or what the gateway answers itself.
     :raises LookupError: where there is no such backend.
     :raises ForwardingFailed: where there is no answer.
@@ -113,6 +56,10 @@ def forward(
         return exchange(call, policy, gateway)
     except ForwardingFailed as error:
         name_teller(error, gateway.pseudonym)
+        told = request.environ.setdefault(
+            FORWARDED, {"backend": backend, "attempts": 0}
+        )
+        told["failure"] = error.failure.token
         raise
 
 
@@ -143,7 +90,7 @@ class ForwardedRoute:
 
     def __call__(self, context: Any, request: Request) -> Response:
         """Forward the request."""
-        target = route_target(request, self.policy)
+        target = route_target(request, self.policy.path, self.policy.strip_prefix)
         return forward(request, self.backend, self.policy, target)
 
 
@@ -181,7 +128,7 @@ class ProxyView:
     def __call__(self) -> Response:
         """Forward the request."""
         policy = self.policy()
-        target = route_target(self.request, policy)
+        target = route_target(self.request, policy.path, policy.strip_prefix)
         return forward(self.request, self.backend, policy, target)
 
     def policy(self) -> RoutePolicy:

@@ -17,7 +17,10 @@ from requests.adapters import HTTPAdapter
 
 from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.fields import request_fields
-from pyramid_restproxy.forwarding.transforms import public_location
+from pyramid_restproxy.forwarding.transforms import (
+    public_location,
+    rename_request_header,
+)
 from pyramid_restproxy.services.codecs import CborCodec, JsonCodec
 from pyramid_restproxy.services.values import Undecodable
 from pyramid_restproxy.testing import Answer, FakeBackend
@@ -29,6 +32,7 @@ from pyramid_restproxy.trust.keys import Key, KeyRing
 from pyramid_restproxy.trust.login import BackendLoginPolicy, login
 from pyramid_restproxy.trust.memory_store import MemoryStore
 from pyramid_restproxy.trust.profiles import RequestProfile
+from pyramid_restproxy.trust.refusals import Unauthenticated
 from pyramid_restproxy.trust.rfc9421 import MessageProfile
 from pyramid_restproxy.trust.sealing import seal
 from pyramid_restproxy.trust.session_tokens import (
@@ -37,7 +41,8 @@ from pyramid_restproxy.trust.session_tokens import (
     session_token,
 )
 from pyramid_restproxy.trust.sessions import LoginSessions
-from pyramid_restproxy.trust.signing import sign
+from pyramid_restproxy.trust.signing import sign, verify
+from pyramid_restproxy.trust.store import StoreNonces
 from pyramid_restproxy.trust.tokens import send_user_token
 from pyramid_restproxy.trust.validators import CachedValidator
 from tests import wire
@@ -157,6 +162,43 @@ def test_a_kept_answer_gives_nobody_the_token_of_another():
             ask(own, "/news/x", f"Cookie: {cookie}")
             found = ask(own, "/token", f"Cookie: {cookie}").body
             assert found.decode().startswith(name)
+
+
+def tell_user(call):
+    call.headers.set("X-Token", call.request.user_token_identity.user_id)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [send_user_token("X-Token")],
+        [tell_user],
+        [send_user_token("X-User"), rename_request_header("X-User", "X-Token")],
+    ],
+)
+def test_who_sends_what_will_be_set_does_not_share_her_answer(changes):
+    """A field that is set to the very value that it had is set all the same."""
+
+    def answer(request):
+        fields = [("Cache-Control", "max-age=60")]
+        return Answer(headers=fields, body=f"for {request.header('X-Token')}".encode())
+
+    def configure(config):
+        config.set_token_validator(lambda request, token: Identity(token))
+        config.add_proxy_route(
+            "mine",
+            "/mine/*path",
+            "b",
+            user_token="required",
+            request_transforms=changes,
+            cache=True,
+        )
+
+    with gateway(answer, configure) as (own, _):
+        for field in ("X-Token", "X-User"):
+            eve = ask(own, "/mine/x", "user-token: eve", f"{field}: eve")
+            assert eve.body.endswith(b"eve")
+        assert ask(own, "/mine/x", "user-token: ann").body == b"for ann"
 
 
 def logging_in(request):
@@ -289,6 +331,85 @@ def test_a_login_over_https_at_a_trusted_proxy_has_a_secure_cookie():
     assert "; secure" in cookie.lower()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{}=evil; Path=/",
+        "={}=evil; Path=/",
+        " = {}=evil",
+        "=={}=evil",
+        "\t{}\t=evil",
+        "{};=evil",
+        "={}",
+    ],
+)
+@pytest.mark.parametrize("name", ["restproxy_login", "restproxy_b"])
+def test_no_backend_sets_a_cookie_of_ours(name, line):
+    """One without a name comes back as its value: as one of ours (RFC 6265bis)."""
+    lines = [line.format(name), line.format(name.upper()), "other=1"]
+    answer = Answer(headers=[("Set-Cookie", each) for each in lines])
+    with FakeBackend(answer) as backend, Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.set_security_policy(BackendLoginPolicy("b"))
+        config.add_backend("b", backend.url, affinity="cookie")
+        config.add_proxy_route("x", "/x/*path", "b")
+        response = Request.blank("/x/y").get_response(config.make_wsgi_app())
+    *found, ours = response.headers.getall("Set-Cookie")
+    assert found == [lines[1].strip(" \t"), "other=1"]  # case counts: it is another
+    assert ours.startswith("restproxy_b=") and "evil" not in ours
+
+
+@pytest.mark.parametrize("cookie", ["x {}", "x=1 {}", "x=1,{}", 'x="1"{}', "={}"])
+def test_a_session_is_not_found_within_another_cookie(cookie):
+    """A backend can set each of these, and so choose who a browser is logged in as."""
+    said = b'{"user": "eve"}'
+    answer = Answer(headers=[("Content-Type", "application/json")], body=said)
+
+    def configure(config):
+        config.set_security_policy(BackendLoginPolicy("b"))
+        config.add_route("login", "/login")
+        config.add_view(logging_in, route_name="login")
+        config.add_route("who", "/who")
+        config.add_view(
+            lambda request: Response(str(request.authenticated_userid)),
+            route_name="who",
+        )
+
+    with gateway(answer, configure) as (own, _):
+        given = ask(own, "/login?eve").get("Set-Cookie").partition(";")[0]
+        assert ask(own, "/who", f"Cookie: {given}").body == b"eve"
+        assert ask(own, "/who", f"Cookie: {cookie.format(given)}").body == b"None"
+
+
+@pytest.mark.parametrize("proto, status", [("https", 200), ("http", 403)])
+def test_a_service_for_https_only_is_there_behind_a_trusted_proxy(proto, status):
+    def configure(config):
+        config.add_service("add", "/add", lambda a: a, require_https=True)
+
+    fields = [f"X-Forwarded-Proto: {proto}", "Content-Type: application/json"]
+    asked = {"method": "POST", "body": b'{"a": 1}'}
+    with gateway(Answer(), configure, trusted_proxies="127.0.0.1") as (own, _):
+        assert ask(own, "/add", *fields, **asked).status == status
+    with gateway(Answer(), configure) as (own, _):
+        assert ask(own, "/add", *fields, **asked).status == 403
+
+
+def test_a_cookie_of_a_destination_is_secure_behind_a_trusted_proxy():
+    def configure(config):
+        config.add_backend("sticky", own_backend.url, affinity="cookie")
+        config.add_proxy_route("x", "/x/*path", "sticky")
+
+    with (
+        FakeBackend(Answer(body=b"ok")) as own_backend,
+        gateway(Answer(), configure, trusted_proxies="127.0.0.1") as (own, _),
+    ):
+        cookies = [
+            ask(own, "/x/y", f"X-Forwarded-Proto: {proto}").get("Set-Cookie")
+            for proto in ("https", "http")
+        ]
+    assert ["; Secure" in each for each in cookies] == [True, False]
+
+
 # -- signatures and seals ------------------------------------------------------------
 
 
@@ -310,6 +431,37 @@ def test_what_is_not_signed_does_not_change_the_method(profile):
         fields.append("X-HTTP-Method-Override: DELETE")
         ask(own, "/x/y", *fields, method="POST", body=b"body")
         assert "DELETE" not in [seen.method for seen in backend.requests]
+
+
+def test_a_second_try_after_a_stale_connection_is_no_replay():
+    """The first may have been read, its nonce taken: the same bytes are a replay."""
+    ring, nonces = KeyRing([Key("k", SECRET)]), StoreNonces(MemoryStore())
+    reasons = []
+
+    def answer(request):
+        path, _, query = request.target.partition("?")
+        fields = list(request.headers)
+        host = request.header("Host")
+        parts = RequestParts(request.method, "http", host, path, query, fields)
+        pieces = [request.body]
+        try:
+            verify(RequestProfile(), parts, pieces, ring, time.time(), nonces=nonces)
+        except Unauthenticated as error:
+            reasons.append(error.reason)
+            return Answer(401)
+        # the second takes the nonce, and dies
+        return None if len(backend.requests) == 2 else Answer(body=request.body)
+
+    def configure(config):
+        config.sign_requests_to("b", "k", SECRET)
+        config.add_proxy_route("x", "/x/*path", "b")
+
+    with gateway(answer, configure) as (own, backend):
+        for body in (b"a", b"b" * 100_000):
+            found = ask(own, "/x/y", method="PUT", body=body)
+            assert (found.status, found.body) == (200, body)
+        assert len(backend.requests) == 3
+    assert reasons == []
 
 
 def test_a_sealed_parameter_is_not_given_in_the_clear_as_well():

@@ -80,12 +80,60 @@ def test_routes_are_lines():
         ("/api -> users methods=G(T", "not a token"),
         ("/api -> users max_request_body=x", "max_request_body=x"),
         ("/api -> users identity=X-User", "expected Name:user"),
+        *(
+            (f"/api -> users {name}={nothing}", "expected a value")
+            for name in gateway.ROUTE_OPTIONS
+            for nothing in ("", ",", ",,")
+        ),
+        ("/api -> users methods=GET methods=PUT", "there twice"),
+        ("/api -> users strip_prefix=false path=/x", "strip_prefix=false says it too"),
+        ("/api -> users rate_limit_by=key", "needs rate_limit="),
     ],
 )
 def test_lines_that_are_no_route(line, says):
     with pytest.raises(ConfigurationError, match=says) as caught:
         gateway.parse_routes([line])
     assert repr(line) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "option, value",
+    [("no", False), ("False", False), ("yes", True), ("read,write", ("read", "write"))],
+)
+def test_api_key_says_yes_or_no_or_scopes(option, value):
+    (line,) = gateway.parse_routes([f"/api -> users api_key={option}"])
+    assert line.options == {"api_key": value}
+
+
+@pytest.mark.parametrize(
+    "option, says",
+    [
+        ("path=v2", "begins with '/'"),
+        ("path=/{nope}", "the pattern has no 'nope'"),
+        ("transforms=t", "the pattern has no 'other'"),
+    ],
+)
+def test_a_path_to_send_that_the_pattern_cannot_fill_is_refused(option, says):
+    settings = {
+        "restproxy.backends": "b = http://a",
+        "restproxy.routes": f"/api/{{id}}/*rest -> b {option}",
+        "restproxy.transforms.t": "set_path /v2/{other}/*rest",
+    }
+    with pytest.raises(ConfigurationError, match=says):
+        gateway.main({}, **settings)
+
+
+@pytest.mark.parametrize("option", ["verify", "cert"])
+def test_a_certificate_that_is_not_there_is_told_at_start(option, tmp_path):
+    settings = {
+        "restproxy.backends": "b = https://a",
+        f"restproxy.backend.b.{option}": str(tmp_path / "none.pem"),
+    }
+    with pytest.raises(ConfigurationError, match=f"'b': {option}=.*No such file"):
+        gateway.main({}, **settings)
+    (tmp_path / "none.pem").write_text("no certificate")
+    with pytest.raises(ConfigurationError, match=f"'b': {option}="):
+        gateway.main({}, **settings)
 
 
 def test_a_gateway():

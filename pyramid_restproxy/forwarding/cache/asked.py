@@ -16,6 +16,7 @@ from pyramid_restproxy.forwarding.cache.directives import (
 from pyramid_restproxy.forwarding.cache.entry import slot_of
 from pyramid_restproxy.forwarding.cache.rules import bypass, named_target
 from pyramid_restproxy.forwarding.fields import FieldList, Fields, drop
+from pyramid_restproxy.forwarding.forwarded import CLAIMS
 from pyramid_restproxy.forwarding.model import Answer, ProxyCall
 from pyramid_restproxy.forwarding.target import join_path
 from pyramid_restproxy.routing.override import ORIGINAL
@@ -58,6 +59,15 @@ class Asked:
         return cls(call, fields, request_directives(fields), resource)
 
     @property
+    def personal(self) -> frozenset[str]:
+        """Names of fields that are for one client: a transform has set them, or a
+        trusted proxy says in them who asks (X-Forwarded-User and the like).
+        """
+        named = {name.lower() for name, _ in self.fields}
+        said = {name for name in named if name.startswith("x-forwarded-")}
+        return self.call.personal | (said - CLAIMS)
+
+    @property
     def client_fields(self) -> Fields:
         """The fields, and the client's Authorization though a transform took it out."""
         authorization = self.call.request.environ.get("HTTP_AUTHORIZATION")
@@ -88,7 +98,7 @@ def resource_of(call: ProxyCall, path: str, query: str, scope: str) -> str:
     claims = [call.headers.get(name) for name in KEYED]
     claims.append(_NODES.sub("", call.headers.get("forwarded") or ""))
     public = request.scheme, request.host
-    return slot_of(scope, call.backend.name, public, path, query, claims)
+    return slot_of(scope, call.backend.name, public, call.host, path, query, claims)
 
 
 def changed_by(call: ProxyCall, answer: Answer) -> set[tuple[str, str]]:
@@ -107,14 +117,19 @@ def changed_by(call: ProxyCall, answer: Answer) -> set[tuple[str, str]]:
         for value in answer.headers.get_all(name):
             named = named_target(value, base, hosts)
             if named is not None:
-                below = _below(named[0], (destination.base_path, call.prefix))
+                bases = (destination.base_path, ""), (call.prefix, call.base)
+                below = _below(named[0], bases)
                 changed.update((path, named[1]) for path in below)
     return changed
 
 
-def _below(path: str, bases: Iterable[str]) -> list[str]:
-    """Return what a path may be once it is sent: it is the backend's, or ours."""
-    return [path, *(path[len(b) :] for b in bases if b and path.startswith(b + "/"))]
+def _below(path: str, bases: Iterable[tuple[str, str]]) -> list[str]:
+    """Return what a path may be once it is sent: it is the backend's, or ours.
+
+    :param bases: what a path may begin with, and what is sent in its place.
+    """
+    sent = [new + path[len(b) :] for b, new in bases if b and path.startswith(b + "/")]
+    return [path, *sent]
 
 
 def detached(asked: Asked) -> Asked:

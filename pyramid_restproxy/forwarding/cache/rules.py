@@ -179,11 +179,14 @@ def _is_for_all(said: Directives) -> bool:
 def _is_worth_it(said: Directives, asked: Fields, fields: Fields) -> bool:
     """Say whether an answer is fresh for a while, or can be validated.
 
-    A validator alone is not enough where a cookie was sent: a backend that makes its
-    validators without regard to it would confirm one user's answer to another.
+    One that may be used stale is as good as fresh meanwhile (RFC 5861). A validator
+    alone is not enough where a cookie was sent: a backend that makes its validators
+    without regard to it would confirm one user's answer to another.
     """
     given = _given_lifetime(said)
     if given or (given is None and lines(fields, "expires")):
+        return True
+    if given is not None and _may_be_stale(said) and _stale_window(said):
         return True
     return has(fields, _VALIDATORS) and ("public" in said or not has(asked, _COOKIE))
 
@@ -243,8 +246,7 @@ def store_time(said: Directives, ttl: float, has_validator: bool, keep: float) -
     """
     after = keep if has_validator else 0.0
     if _may_be_stale(said):
-        after = max(after, _window(said, "stale-while-revalidate"))
-        after = max(after, _window(said, "stale-if-error"))
+        after = max(after, _stale_window(said))
     return max(0.0, ttl + after if "no-cache" not in said else after)
 
 
@@ -360,6 +362,12 @@ def _max_stale(argument: str | None) -> int:
 
 def _window(said: Directives, name: str, never: int = 0) -> int:
     return seconds(said[name]) if name in said else never
+
+
+def _stale_window(said: Directives) -> int:
+    """Return how long an answer may be used stale (RFC 5861), seconds."""
+    names = ("stale-while-revalidate", "stale-if-error")
+    return max(_window(said, name) for name in names)
 
 
 def _may_be_stale(said: Directives) -> bool:

@@ -359,7 +359,7 @@ class SharedCache:
             asked.client_fields,
             entry.status,
             entry.fields,
-            self._credentials | asked.call.personal,
+            self._credentials | asked.personal,
             self._never_with,
         )
 

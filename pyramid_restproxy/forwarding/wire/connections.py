@@ -39,7 +39,15 @@ from pyramid_restproxy.forwarding.wire.errors import (
     WireError,
 )
 
-__all__ = ["Connection", "Deadline", "Origin", "Pool", "connect"]
+__all__ = [
+    "Connection",
+    "Deadline",
+    "Origin",
+    "Pool",
+    "connect",
+    "make_context",
+    "proxy_credentials",
+]
 
 #: How much is read and sent of a body at a time, bytes.
 BLOCK = 65536
@@ -407,13 +415,19 @@ def _context(verify: bool | str, cert: str | tuple[str, str] | None) -> ssl.SSLC
     """Make the TLS context for these options, once a process."""
     key = verify, cert
     if key not in _contexts:
-        _contexts[key] = _make_context(verify, cert)
+        _contexts[key] = make_context(verify, cert)
     return _contexts[key]
 
 
-def _make_context(
+def make_context(
     verify: bool | str, cert: str | tuple[str, str] | None
 ) -> ssl.SSLContext:
+    """Make the TLS context for these options.
+
+    :param verify: whether and by what the certificate is verified, as in requests.
+    :param cert: client certificate, as in requests.
+    :raises OSError: where a file is not there, or is not what it must be.
+    """
     context = ssl.create_default_context(cafile=certifi.where())
     if verify is False:
         context.check_hostname = False
@@ -460,6 +474,7 @@ class Pool:
         self.idle = idle
         self._lock = threading.Lock()
         self._idle: dict[Origin, list[Connection]] = {}
+        self._sweep_at = time.monotonic() + idle
         _pools.add(self)
         # An application that is thrown away leaves no socket behind. Not __del__: in a
         # cycle the sockets could be finalized, with a warning, before the pool is.
@@ -479,16 +494,33 @@ class Pool:
             found.close()
 
     def give(self, origin: Origin, connection: Connection) -> None:
-        """Keep a connection for later, or close the oldest one that is too many."""
-        connection.idle_since = time.monotonic()
-        surplus = None
+        """Keep a connection for later, or close the oldest one that is too many.
+
+        Once in the idle time all that nobody took are closed, of all origins: the
+        last one given back is taken first, so the others would wait for ever.
+        """
+        now = connection.idle_since = time.monotonic()
+        surplus: list[Connection] = []
         with self._lock:
             waiting = self._idle.setdefault(origin, [])
             waiting.append(connection)
             if len(waiting) > self.size:
-                surplus = waiting.pop(0)
-        if surplus is not None:
-            surplus.close()
+                surplus.append(waiting.pop(0))
+            if now >= self._sweep_at:
+                self._sweep_at = now + self.idle
+                surplus += self._take_old(now - self.idle)
+        for each in surplus:
+            each.close()
+
+    def _take_old(self, oldest: float) -> list[Connection]:
+        """Take out what was given back before a time, and origins without any."""
+        old = []
+        for origin, waiting in list(self._idle.items()):
+            old += [each for each in waiting if each.idle_since <= oldest]
+            waiting[:] = [each for each in waiting if each.idle_since > oldest]
+            if not waiting:
+                del self._idle[origin]
+        return old
 
     def count(self) -> int:
         """Return how many connections are idle."""

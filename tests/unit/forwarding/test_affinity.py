@@ -34,8 +34,12 @@ def three():
         yield a, b, c
 
 
-def app(backends, secret="s", **options):
-    with Configurator(settings={"restproxy.secret": secret}) as config:
+BEHIND_PROXY = {"restproxy.trusted_proxies": "10.0.0.0/8"}
+
+
+def app(backends, secret="s", settings=None, **options):
+    given = {"restproxy.secret": secret, **(settings or {})}
+    with Configurator(settings=given) as config:
         config.include("pyramid_restproxy")
         config.add_backend("b", [each.url for each in backends], **options)
         config.add_proxy_route("r", "/*path", "b")
@@ -52,6 +56,19 @@ def test_a_cookie_keeps_a_client_at_its_destination(three):
     again = [client.get("/") for _ in range(4)]
     assert {each.body for each in again} == {first.body}
     assert not any("Set-Cookie" in each.headers for each in again)
+
+
+@pytest.mark.parametrize(
+    "peer, said, secure",
+    [("10.0.0.1", "https", True), ("10.0.0.1", "", False), ("6.6.6.6", "https", False)],
+)
+def test_the_cookie_is_for_https_where_a_trusted_proxy_has_it(
+    three, peer, said, secure
+):
+    client = app(three, affinity="cookie", settings=BEHIND_PROXY)
+    environ = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_PROTO": said}
+    cookie = client.get("/", extra_environ=environ).headers["Set-Cookie"]
+    assert cookie.endswith("; Secure") is secure
 
 
 def test_the_cookie_is_not_the_backends(three):
@@ -121,3 +138,16 @@ def test_when_the_destination_is_gone(three, lost, status):
 def test_a_client_without_a_cookie_is_never_refused(three):
     client = app(three, affinity="cookie", affinity_lost="refuse")
     assert client.get("/").status_code == 200
+
+
+def test_the_cookie_of_one_backend_is_neither_shown_to_nor_set_by_another():
+    cookie = Answer(headers=[("Set-Cookie", "restproxy_a=evil"), ("X-A", "b")])
+    with FakeBackend(cookie) as fake, Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_backend("a", fake.url, affinity="cookie")
+        config.add_backend("b", fake.url)
+        config.add_proxy_route("b", "/*path", "b")
+        client = webtest.TestApp(config.make_wsgi_app())
+        answer = client.get("/x", headers={"Cookie": "restproxy_a=1; mine=2"})
+        assert fake.requests[0].header("Cookie") == "mine=2"
+        assert "Set-Cookie" not in answer.headers

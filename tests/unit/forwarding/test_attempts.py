@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import socket
 
 import pytest
 import webtest
 from pyramid.config import Configurator
 
+from pyramid_restproxy.forwarding.bodies import SMALL, LimitedBody
 from pyramid_restproxy.forwarding.failures import AnswerTooLarge
 from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.forwarding.wire.errors import TruncatedBody as ForwardingCut
@@ -341,6 +343,29 @@ def test_a_kept_connection_that_died_in_flight(method, headers, status):
         testapp.request("/", method=method, body=body, headers=headers, status=status)
         if status == 200:
             assert backend.requests[-1].body == body
+
+
+@pytest.mark.parametrize("body", [b"", b"small", b"x" * 100_000])
+def test_a_second_try_is_signed_anew(body):
+    """Who took the nonce of the first, and died, would take it for a replay."""
+    signed = []
+
+    def sign(outgoing, scheme):
+        pieces = outgoing.body
+        if isinstance(pieces, LimitedBody):
+            signed.append(pieces.read())
+            pieces.rewind()
+        return [("X-Nonce", str(next(numbers)))]
+
+    numbers = itertools.count()
+    with FakeBackend(OK, None, OK) as backend:
+        testapp = app(backend.url)
+        testapp.app.registry.getUtility(IGateway).backends["b"].sign = sign
+        testapp.get("/")
+        testapp.put("/", params=body)
+        assert [seen.header("X-Nonce") for seen in backend.requests] == ["0", "1", "2"]
+        assert [seen.body for seen in backend.requests[1:]] == [body, body]
+    assert signed == [body, body] if len(body) > SMALL else signed == []
 
 
 def test_a_new_connection_that_closes_at_once_is_not_tried_again():

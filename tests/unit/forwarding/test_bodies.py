@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 
 import pytest
@@ -10,6 +11,7 @@ from pyramid.request import Request
 
 from pyramid_restproxy.forwarding import bodies
 from pyramid_restproxy.forwarding.fields import FieldList
+from pyramid_restproxy.forwarding.load import Gate
 from pyramid_restproxy.forwarding.model import Answer
 from pyramid_restproxy.routing.override import UnreadableBody
 
@@ -228,6 +230,33 @@ def test_what_breaks_later_is_raised_so_that_the_client_can_tell():
     assert next(pieces) == b"a"
     with pytest.raises(OSError):
         next(pieces)
+
+
+class Noted(bodies.BytesBody):
+    closed = 0
+
+    def close(self):
+        self.closed += 1
+
+
+def test_pieces_that_nobody_sends_are_given_up_when_they_are_collected():
+    gate = Gate(1)
+    assert gate.enter()
+    answer = Answer(200, "", FieldList([]), Noted(b"rest"), gates=(gate,))
+    pieces = bodies.AnswerPieces(b"first", answer)
+    around = [pieces]
+    around.append(around)  # in a cycle, so that the collector finds it
+    del pieces, around
+    gc.collect()
+    assert (answer.body.closed, gate.inside) == (1, 0)
+
+
+def test_a_gate_can_be_left_by_who_is_collected_while_it_is_entered():
+    gate = Gate(2)
+    gate.enter()
+    with gate._lock:  # the thread is in `enter`, and the collector runs
+        gate.leave()
+    assert gate.inside == 0
 
 
 def test_a_body_of_bytes():

@@ -8,6 +8,7 @@ import pytest
 import webtest
 from pyramid.config import Configurator
 from pyramid.request import Request
+from pyramid.response import Response
 
 from pyramid_restproxy import (
     Failure,
@@ -98,6 +99,31 @@ def test_bytes_and_delete(request_to):
 def test_contents(request_to, headers, body, data):
     with FakeBackend(Answer(200, headers, body)) as backend:
         assert client.backend(request_to(backend.url), "default").get("/").data == data
+
+
+@pytest.mark.parametrize(
+    "path", ["/plain", "/get%20user", "/k%C3%A4se/7", "/k%C3%A4se/%41", "/plain?x=1"]
+)
+def test_a_seal_is_for_the_path_as_the_service_sees_it(path):
+    """Bug: it was bound to escapes and to the query, and no service could open it."""
+    with FakeBackend(Answer(204)) as backend, Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_sealing_key("k", b"s" * 32)
+        config.add_backend("b", backend.url)
+        for pattern in ("/plain", "/get user", "/käse/{id}"):
+            config.add_route(pattern, pattern)
+            config.add_view(
+                lambda request: Response(json_body=request.sealed),
+                route_name=pattern,
+                sealed=True,
+            )
+        service = webtest.TestApp(config.make_wsgi_app())
+        request = Request.blank("/")
+        request.registry = config.registry
+        client.backend(request, "b").get(path, params={"n": 1}, sealed=True)
+        target = backend.requests[0].target
+    assert target.startswith(path)
+    assert service.get(target).json == {"n": 1}
 
 
 def test_a_failure_is_in_the_result(request_to):

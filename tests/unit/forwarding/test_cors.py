@@ -36,6 +36,85 @@ def client(backend, origins=(ORIGIN,), expose=(), **options):
         return webtest.TestApp(config.make_wsgi_app(), lint=False)
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://a.example/",
+        "a.example",
+        "https://A.example",
+        "https://a/b",
+        "",
+        "https://",
+    ],
+)
+@pytest.mark.parametrize("make", [cors_headers, cors_preflight])
+def test_what_is_no_origin_is_refused(make, origin):
+    with pytest.raises(ValueError, match="no origin"):
+        make([ORIGIN, origin])
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["*", "null", "http://a", "http://[::1]:8080", "chrome-extension://abc", ORIGIN],
+)
+def test_origins(origin):
+    assert cors_preflight([origin]).allowed == {origin}
+
+
+@pytest.mark.parametrize(
+    "options", [{"allowed_methods": ("GET", "PUT")}, {"permission": "use"}]
+)
+def test_preflights_pass_where_the_requests_need_more(backend, options):
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.set_security_policy(Nobody())
+        config.add_backend("b", backend.url)
+        asked = [cors_preflight([ORIGIN])]
+        config.add_proxy_route("r", "/*path", "b", request_transforms=asked, **options)
+    app = webtest.TestApp(config.make_wsgi_app(), lint=False)
+    answered = preflight(app)
+    assert answered.status_int == 204
+    assert answered.headers["Access-Control-Allow-Methods"] == "PUT"
+    app.post("/x", status=405 if "permission" not in options else 403)
+    assert backend.requests == []
+
+
+@pytest.mark.parametrize(
+    "methods, automatic, status, allow",
+    [
+        ("GET", "true", 200, "GET, HEAD, OPTIONS"),
+        ("GET", "false", 405, "GET, HEAD, OPTIONS"),
+        (("GET", "OPTIONS"), "true", 200, None),
+        (None, "true", 200, None),
+    ],
+)
+def test_an_options_that_is_no_preflight(backend, methods, automatic, status, allow):
+    settings = {"restproxy.automatic_options": automatic}
+    with Configurator(settings=settings) as config:
+        config.include("pyramid_restproxy")
+        config.add_backend("b", backend.url)
+        asked = [cors_preflight([ORIGIN])]
+        config.add_proxy_route(
+            "r", "/*path", "b", request_transforms=asked, allowed_methods=methods
+        )
+    app = webtest.TestApp(config.make_wsgi_app(), lint=False)
+    assert app.options("/x", status=status).headers.get("Allow") == allow
+    assert len(backend.requests) == (allow is None)
+    assert preflight(app).status_int == 204
+    assert len(backend.requests) == (allow is None)
+
+
+class Nobody:
+    def identity(self, request):
+        return None
+
+    def authenticated_userid(self, request):
+        return None
+
+    def permits(self, request, context, permission):
+        return False
+
+
 def preflight(app, origin=ORIGIN, **headers):
     return app.options(
         "/x",

@@ -112,6 +112,87 @@ def test_a_field_list_as_hooks_use_it():
         found["nope"]
 
 
+def test_what_was_set_is_told_from_what_came():
+    def changed(change):
+        found = fields.FieldList([("A", str(1)), ("b", str(2)), ("a", str(3))])
+        before = list(found)
+        change(found)
+        return fields.names_set(before, found.pairs)
+
+    assert changed(lambda found: found.set("B", "2")) == {"b"}  # the very value
+    assert changed(lambda found: found.add("A", "1")) == {"a"}
+    assert changed(lambda found: found.rename("A", "D")) == {"d"}
+    assert changed(lambda found: found.pairs.append(("E", "5"))) == {"e"}
+    assert changed(lambda found: found.keep_only("a")) == set()
+    assert changed(lambda found: found.remove("a")) == set()
+
+
+# -- cookies ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line, name",
+    [
+        ("own=1; Path=/", "own"),
+        (" \town \t= 1", "own"),
+        ("=own=1; Path=/", "own"),
+        ("= own=1", "own"),
+        ("==own=1", "own"),
+        (" = \t= own =1", "own"),
+        ("own", "own"),
+        ("own;=1", "own"),
+        ("=own; Path=/", "own"),
+        ("Own=1", "Own"),
+        ("x own=1", "x own"),
+        ("x=1; own=2", "x"),
+        ("\xa0own=1", "\xa0own"),
+        ("", ""),
+        ("=; own=1", ""),
+    ],
+)
+def test_a_cookie_has_the_name_that_browsers_send_back(line, name):
+    """RFC 6265bis sections 5.6 and 5.8.3."""
+    seen = []
+    pairs = [("Set-Cookie", line), ("X-A", "own=1"), ("set-cookie", "last=1")]
+    kept = fields.keep_cookies(pairs, lambda each: seen.append(each) or each == "last")
+    assert seen == [name, "last"]
+    assert kept == [("X-A", "own=1"), ("set-cookie", "last=1")]
+
+
+@pytest.mark.parametrize(
+    "header, value",
+    [
+        ("own=1", "1"),
+        ("a=b; own=1; c=d", "1"),
+        ("a=b;own=1", "1"),
+        (" own = 1 ", "1"),
+        ("own=a=b", "a=b"),
+        ('own="1"; a=b', "1"),
+        ("own=1; own=2", "2"),
+        ("other=\x80; own=1", "1"),
+        ("own", ""),
+        ("OWN=1", ""),
+        ("=own=1", ""),
+        ("x own=1", ""),
+        ("x=1 own=1", ""),
+        ("x=1,own=1", ""),
+        ('x="1"own=1', ""),
+        ("\xa0own=1", ""),
+        ("", ""),
+    ],
+)
+def test_a_cookie_ends_at_a_semicolon_and_nowhere_else(header, value):
+    """RFC 6265 section 4.2.1: none is found within what another is, or has."""
+    assert fields.cookie_of({"HTTP_COOKIE": header}, "own") == value
+
+
+def test_no_cookies_at_all():
+    assert fields.cookie_of({}, "own") == ""
+
+
+# -- field lists -----------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("change", ["set", "add"])
 def test_a_hook_cannot_break_the_line(change):
     found = fields.FieldList([])

@@ -143,3 +143,28 @@ def test_the_port_of_a_client_is_no_part_of_its_address(said, address):
     trusted = forwarded.TrustedProxies(["10.0.0.0/8"])
     environ = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": said}
     assert forwarded.client_address(environ, trusted) == address
+
+
+@pytest.mark.parametrize(
+    ("scheme", "peer", "said", "expected"),
+    [
+        ("https", "192.0.2.1", None, True),
+        ("http", "192.0.2.1", None, False),
+        ("http", "192.0.2.1", "https", False),
+        ("https", "192.0.2.1", "http", True),
+        ("http", "10.0.0.1", "https", True),
+        ("http", "10.0.0.1", "HTTPS , https", True),
+        ("http", "10.0.0.1", "https, http", False),
+        ("https", "10.0.0.1", "http", False),
+        ("https", "10.0.0.1", "", True),
+        ("http", "10.0.0.1", "\x0bhttps", False),
+        ("http", "10.0.0.1", "https\xa0, https", False),
+        ("http", None, "https", False),
+    ],
+)
+def test_who_says_that_it_is_https(scheme, peer, said, expected):
+    given = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_PROTO": said}
+    environ = {name: value for name, value in given.items() if value is not None}
+    environ["wsgi.url_scheme"] = scheme
+    trusted = forwarded.TrustedProxies(["10.0.0.0/8"])
+    assert forwarded.is_https(environ, trusted) is expected

@@ -10,6 +10,7 @@ from pyramid.config import Configurator
 from requests.adapters import HTTPAdapter
 
 from pyramid_restproxy.forwarding import transforms
+from pyramid_restproxy.forwarding.fields import FieldList
 from pyramid_restproxy.testing import Answer, FakeBackend
 
 
@@ -330,6 +331,80 @@ def test_what_a_transform_sets_for_one_client_is_not_kept_for_others():
     with FakeBackend(answer) as backend:
         made = app(backend, request_transforms=[transform], cache=True)
         assert [made.get(f"/api/x?team={t}").text for t in "ab"] == ["a", "b"]
+
+
+def renamed(call):
+    call.headers.set("X-Said", call.request.GET["team"])
+    call.headers.rename("X-Said", "X-Team")
+
+
+def written(call):
+    team = ("X-Team", call.request.GET["team"])
+    call.headers.pairs[:] = [*(p for p in call.headers.pairs if p[0] != "X-Team"), team]
+
+
+def exchanged(call):
+    pairs = [pair for pair in call.headers if pair[0] != "X-Team"]
+    call.headers = FieldList([*pairs, ("X-Team", call.request.GET["team"])])
+
+
+def said(call):
+    call.headers.set("X-Said", call.request.GET["team"])
+
+
+CHANGES = [
+    [lambda call: call.headers.set("X-Team", call.request.GET["team"])],
+    [renamed],
+    [written],
+    [exchanged],
+    [said, transforms.rename_request_header("X-Said", "X-Team")],
+]
+
+
+@pytest.mark.parametrize("changes", CHANGES)
+@pytest.mark.parametrize("field", ["X-Team", "X-Said"])
+def test_what_a_transform_sets_to_what_the_client_sent_is_not_kept(changes, field):
+    """Who knows what will be set had her answer kept for all by sending it herself."""
+
+    def answer(request):
+        fields = [("Cache-Control", "max-age=60")]
+        return Answer(200, fields, (request.header("X-Team") or "").encode())
+
+    def same_query(call):
+        call.query = ""
+
+    with FakeBackend(answer) as backend:
+        steps = [transforms.remove_request_headers("X-None"), *changes, same_query]
+        made = app(backend, request_transforms=steps, cache=True)
+        for team in "ab":
+            found = made.get(f"/api/x?team={team}", headers={field: team})
+            assert found.text.endswith(team)
+        assert [made.get(f"/api/x?team={t}").text for t in "ab"] == ["a", "b"]
+        assert len(backend.requests) == 4
+
+
+def test_fields_that_a_transform_leaves_alone_are_not_personal():
+    def change(call):
+        call.headers.rename("X-Old", "X-New")
+        call.headers.keep_only("X-Other")
+
+    answer = Answer(200, [("Cache-Control", "max-age=60")], b"ok")
+    with FakeBackend(answer) as backend:
+        made = app(backend, request_transforms=[change], cache=True)
+        for _ in range(2):
+            assert made.get("/api/x", headers={"X-Other": "1", "X-Old": "2"})
+        assert len(backend.requests) == 1
+
+
+def test_a_field_list_of_a_transform_s_own_has_no_framing_either(backend):
+    def change(call):
+        given = [("Host", "own.example"), ("Transfer-Encoding", "chunked"), ("X", "1")]
+        call.headers = FieldList(given)
+
+    app(backend, request_transforms=[change]).get("/api/x")
+    (seen,) = backend.requests
+    assert (seen.header("Host"), seen.header("X")) == ("own.example", "1")
+    assert seen.header("Transfer-Encoding") is None
 
 
 def test_what_a_transform_sets_for_all_is_kept():

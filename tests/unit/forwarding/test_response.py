@@ -29,6 +29,26 @@ def test_the_head_is_sent_exactly_as_given():
     }
 
 
+def test_a_copy_has_all_of_it_and_ends_the_exchange():
+    class Pieces:
+        closed = False
+
+        def __iter__(self):
+            return iter([b"a", b"b"])
+
+        def close(self):
+            self.closed = True
+
+    pieces = Pieces()
+    response = ProxyResponse("299 Odd", [("location", "//cdn/x")], pieces)
+    copy = response.copy()
+    copy.headers["A"] = "1"
+    assert pieces.closed
+    assert sent(response)["headers"] == [("location", "//cdn/x")]
+    assert (sent(copy)["status"], sent(copy)["body"]) == ("299 Odd", b"ab")
+    assert sent(response)["body"] == b"ab"
+
+
 def test_tweens_and_callbacks_can_use_it_as_any_response():
     response = ProxyResponse("200 OK", [("A", "1")], [b"x"])
     assert IResponse.providedBy(response)

@@ -13,6 +13,7 @@ from pyramid.exceptions import (
 from requests.adapters import HTTPAdapter
 
 from pyramid_restproxy.forwarding.model import IGateway
+from pyramid_restproxy.forwarding.transforms import set_path
 from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
 from pyramid_restproxy.testing import Answer, FakeBackend
 from tests.redis import redis_server
@@ -142,6 +143,13 @@ def test_the_backend_of_a_route_may_be_added_later(config):
         ({"strip_prefix": "no"}, "strip_prefix"),
         ({"request_transforms": ["x"]}, "not a transform"),
         ({"allowed_methods": "NO GOOD"}, "not a method"),
+        ({"allowed_methods": ()}, "None for all"),
+        ({"allowed_methods": []}, "None for all"),
+        ({"allowed_methods": ""}, "None for all"),
+        ({"path": "v2"}, "begins with '/'"),
+        ({"path": 7}, "begins with '/'"),
+        ({"path": "/{nope}"}, "the pattern has no 'nope'"),
+        ({"request_transforms": [set_path("/v2/*nope")]}, "the pattern has no 'nope'"),
     ],
 )
 def test_what_is_no_forwarded_route(config, arguments, says):
@@ -150,6 +158,28 @@ def test_what_is_no_forwarded_route(config, arguments, says):
     with pytest.raises((ConfigurationError, ConfigurationExecutionError), match=says):
         config.add_proxy_route(**given)
         config.commit()
+
+
+def test_a_path_to_send_may_be_filled_by_the_prefix_of_an_include():
+    def included(config):
+        config.add_proxy_route("u", "u/:id/*path", "users", path="/{tenant}/*path")
+
+    with Configurator() as config:
+        config.include("pyramid_restproxy.forwarding")
+        config.add_backend("users", "http://a")
+        config.include(included, route_prefix="/{tenant}")
+
+
+@pytest.mark.parametrize("option", ["verify", "cert"])
+def test_a_certificate_is_read_when_the_application_is_made(config, option, tmp_path):
+    config.add_backend("users", "https://a", **{option: str(tmp_path / "none.pem")})
+    with pytest.raises(ConfigurationExecutionError, match=f"{option}=.*No such file"):
+        config.commit()
+
+
+def test_what_another_adapter_does_with_certificates_is_its_own(config):
+    config.add_backend("users", "https://a", adapter=HTTPAdapter(), verify="/none")
+    config.commit()
 
 
 def test_a_network_that_is_none_is_refused():

@@ -226,3 +226,43 @@ def test_a_query_is_edited_and_the_rest_stays_byte_by_byte():
     edited = target.edit_query(query, set_={"a": "3&4"}, add=[("z", "é")], remove=["q"])
     assert edited == "b=%7e+x&c;d&=e&a=3%264&z=%C3%A9"
     assert target.edit_query("a%20b=1&c=2", remove=["a b"]) == "c=2"
+
+
+@pytest.mark.parametrize(
+    "pattern, names",
+    [
+        ("/a", set()),
+        (r"/{id:\d{2}}/{b}/*rest", {"id", "b", "rest"}),
+        ("/:id/x", {"id"}),
+        ("/{id}/users:batch", {"id"}),
+        ("/*rest/x", set()),
+    ],
+)
+def test_the_names_in_a_pattern(pattern, names):
+    assert target.names_in(pattern) == names
+
+
+def test_a_name_that_the_route_does_not_have_is_told():
+    with pytest.raises(KeyError, match="'/v2/{nope}' needs 'nope'"):
+        target.fill_pattern("/v2/{nope}", {"id": "1"})
+
+
+@pytest.mark.parametrize(
+    "path, mount, split",
+    [
+        ("/app/x", "/app", ("/app", "/x")),
+        ("/app", "/app", ("/app", "/")),
+        ("/%61pp/x", "/app", ("/app", "/x")),
+        ("/a%20b/x%2Fy", "/a b", ("/a%20b", "/x%2Fy")),
+        ("/caf%C3%A9/x", "/caf\xc3\xa9", ("/caf%C3%A9", "/x")),
+    ],
+)
+def test_a_mount_point_is_split_off(path, mount, split):
+    assert target.split_mount(path, mount) == split
+
+
+@pytest.mark.parametrize("path", ["/app%2Fx", "/a%2Fb/x", "/apps/x"])
+def test_a_mount_point_with_an_escaped_slash_is_refused(path):
+    mount = "/a/b" if path.startswith("/a%2F") else "/app"
+    with pytest.raises(MalformedRequest):
+        target.split_mount(path, mount)

@@ -67,6 +67,8 @@ def test_cookie_lines_stay_apart_and_gzip_stays_gzip():
         HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
         HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         HEAD + b"Content-Length: 2\r\nX: a\0b\r\n\r\nok",
+        HEAD + b"Content-Length: 2\r\nX: a\x01b\r\n\r\nok",
+        b"HTTP/1.1 200 a\x7fb\r\nContent-Length: 2\r\n\r\nok",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n-2\r\n",
         b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n",
         b"nonsense\r\n\r\n",
@@ -76,6 +78,15 @@ def test_cookie_lines_stay_apart_and_gzip_stays_gzip():
 def test_answers_that_http_client_would_let_through_are_502(raw):
     with FakeBackend(raw or None) as backend:
         app(backend.url).get("/", status=502)
+
+
+def test_a_coding_is_read_without_case():
+    raw = (
+        HEAD
+        + b"X: caf\xe9\tb\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    )
+    with FakeBackend(raw) as backend:
+        assert app(backend.url).get("/").body == b"ok"
 
 
 def test_silence_is_504():

@@ -9,7 +9,6 @@ from pyramid.httpexceptions import HTTPForbidden
 from pyramid.response import Response
 
 from pyramid_restproxy import ProxyView
-from pyramid_restproxy.forwarding.view import prefix_of
 from pyramid_restproxy.testing import Answer, FakeBackend
 
 
@@ -25,14 +24,6 @@ def app(backend, configure):
         config.add_backend("users", backend.url + "/base")
         configure(config)
         return webtest.TestApp(config.make_wsgi_app(), lint=False)
-
-
-@pytest.mark.parametrize(
-    "pattern, prefix",
-    [("/api/*path", "/api/"), ("api/*path", "/api/"), ("/*x", "/"), ("/x", None)],
-)
-def test_prefixes(pattern, prefix):
-    assert prefix_of(pattern) == prefix
 
 
 @pytest.mark.parametrize(

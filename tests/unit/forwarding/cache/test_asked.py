@@ -130,6 +130,12 @@ def test_what_location_names_is_changed_4_4(value, expected):
     assert changed(made, Content_Location=value) == {("/x", ""), *expected}
 
 
+@pytest.mark.parametrize("value", ["/base/v2/other", "http://public/api/other"])
+def test_what_stands_in_the_place_of_the_prefix_counts_for_location(value):
+    made = call("/v2/x", destination=DESTINATION, base="/v2")
+    assert ("/v2/other", "") in changed(made, Location=value)
+
+
 def test_a_detached_request_has_nothing_of_the_client_but_its_words():
     stream, hook = io.BytesIO(b"body"), object()
     made = call(

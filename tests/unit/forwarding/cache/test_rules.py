@@ -98,6 +98,20 @@ def cc(text, *more):
             {"asked": [("X-User", "a")], "credentials": frozenset({"x-user"})},
             id="3.5-identity",
         ),
+        *(
+            pytest.param(
+                stored, {"fields": cc(f"max-age=0, {text}")}, id=f"5861-{text}"
+            )
+            for stored, text in (
+                (True, "stale-while-revalidate=60"),
+                (True, "stale-if-error=60"),
+                (False, "stale-while-revalidate=0"),
+                (False, "stale-if-error=60, must-revalidate"),
+            )
+        ),
+        pytest.param(
+            False, {"fields": cc("stale-if-error=60")}, id="5861-says-no-lifetime"
+        ),
         pytest.param(True, {"asked": [COOKIE]}, id="cookie-explicit"),
         pytest.param(
             False, {"asked": [COOKIE], "fields": [TAG]}, id="cookie-validator"

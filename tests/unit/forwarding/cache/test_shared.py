@@ -169,6 +169,14 @@ def test_other_credentials_can_be_named(clock):
     assert ask(cache, origin, fields=[("Authorization", "a")]).told == "c; fwd=miss"
 
 
+def test_what_a_trusted_proxy_says_of_a_user_is_a_credential(cache):
+    origin = Origin(cacheable(), cacheable())
+    assert ask(cache, origin, fields=[("X-Forwarded-User", "a")]).told == "c; fwd=miss"
+    assert ask(cache, origin, fields=[("X-Forwarded-For", "192.0.2.9")]).told == (
+        "c; fwd=miss; stored"
+    )
+
+
 @pytest.mark.parametrize(
     "path", ["/account.php/x.css", "/account;.js", "/account%2f..%2fstatic.css"]
 )
