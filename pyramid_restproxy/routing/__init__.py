@@ -10,7 +10,6 @@ WSGI applications, ``middleware``), ``mapper``, ``predicates``, ``refusals``,
 from __future__ import annotations
 
 from pyramid.config import PHASE0_CONFIG, Configurator
-from pyramid.events import ApplicationCreated
 from pyramid.interfaces import IRoutesMapper
 from pyramid.tweens import EXCVIEW, INGRESS, MAIN
 
@@ -53,10 +52,9 @@ def includeme(config: Configurator) -> None:
     config.add_tween(tweens.OVERRIDE, under=(PROBLEMS, INGRESS), over=EXCVIEW)
     config.add_tween(tweens.REFUSALS, under=EXCVIEW, over=MAIN)
     config.action(("restproxy", "mapper"), _use_mapper, (config,), order=PHASE0_CONFIG)
-    # After pyramid_jinja2 has made its environments, whichever was included first; and
-    # again at the end, for a configurator that commits every statement at once.
+    # After pyramid_jinja2 has made its environments, whichever was included first. Not
+    # by a subscriber: where there is any, Pyramid sends four events with each request.
     config.action(("restproxy", "forms"), _add_form_helpers, (config,), order=1)
-    config.add_subscriber(lambda _: _add_form_helpers(config), ApplicationCreated)
 
 
 def _use_mapper(config: Configurator) -> None:

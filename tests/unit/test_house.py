@@ -130,3 +130,10 @@ def test_every_module_has_its_tests():
         and not (unit / path.relative_to(ROOT).parent / f"test_{path.name}").exists()
     ]
     assert missing == []
+
+
+def test_nothing_listens_to_events():
+    """Where anything does, Pyramid sends four events with each request."""
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+    assert not config.registry.has_listeners
