@@ -27,6 +27,7 @@ __all__ = [
     "add_vary",
     "best",
     "parse",
+    "readable",
     "scores",
 ]
 
@@ -39,6 +40,8 @@ MAX_RANGES = 100
 ANY, TYPE, SUFFIX, EXACT = 0, 1, 2, 3
 
 Parameters = frozenset[tuple[str, str]]
+#: An offer taken apart: type and subtype, lower case, and parameters.
+Offer = tuple[str, str, Parameters]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,14 @@ class Score:
     specificity: int
 
 
-@lru_cache(maxsize=256)
+def readable(accept: str | None) -> str | None:
+    """Return an Accept field, or None where it is too long to be read.
+
+    To be asked before a field becomes the key of a cache, which would keep it.
+    """
+    return None if accept and len(accept) > MAX_HEADER else accept
+
+
 def parse(accept: str | None) -> tuple[MediaRange, ...] | None:
     """Read an Accept field.
 
@@ -81,7 +91,12 @@ def parse(accept: str | None) -> tuple[MediaRange, ...] | None:
     :returns: its ranges, or None where it expresses no wish: absent, empty,
         not well-formed, or over :data:`MAX_HEADER` or :data:`MAX_RANGES`.
     """
-    if not accept or len(accept) > MAX_HEADER or accept.count(",") >= MAX_RANGES:
+    return _parse(readable(accept))
+
+
+@lru_cache(maxsize=256)
+def _parse(accept: str | None) -> tuple[MediaRange, ...] | None:
+    if not accept or accept.count(",") >= MAX_RANGES:
         return None
     try:
         # RFC 9110 section 5.6.1: empty list elements count for nothing; section 5.5:
@@ -108,7 +123,7 @@ def _normal(parameters: Iterable[tuple[str, str]]) -> Parameters:
 
 
 @lru_cache(maxsize=1024)
-def _offer(media_type: str) -> tuple[str, str, Parameters]:
+def _offer(media_type: str) -> Offer:
     major, minor, parameters = Accept.parse_offer(media_type)
     return major.lower(), minor.lower(), _normal(parameters)
 
@@ -125,35 +140,44 @@ def scores(accept: str | None, offers: Sequence[str]) -> tuple[Score, ...]:
     if ranges is None:
         return tuple(Score(n, offer, 1.0, ANY) for n, offer in enumerate(offers))
     parsed = [_offer(offer) for offer in offers]
-    # Parameters of a range mean something only where the server distinguishes by
-    # them; `application/json;charset=utf-8` is a plain wish for JSON.
-    by_parameters = {offer[:2] for offer in parsed if offer[2]}
     return tuple(
-        _score(n, offers[n], offer, ranges, offer[:2] in by_parameters)
+        _score(n, offers[n], offer, ranges, _distinguished(offer, parsed))
         for n, offer in enumerate(parsed)
+    )
+
+
+def _distinguished(offer: Offer, offers: Iterable[Offer]) -> frozenset[str]:
+    """Return the names of the parameters by which offers of one type differ.
+
+    Others mean nothing in a range: ``application/json;charset=utf-8`` is a plain wish
+    for JSON, also where there is a version 1 and a version 2 of it.
+    """
+    return frozenset(
+        name for each in offers if each[:2] == offer[:2] for name, _ in each[2]
     )
 
 
 def _score(
     position: int,
     media_type: str,
-    offer: tuple[str, str, Parameters],
+    offer: Offer,
     ranges: tuple[MediaRange, ...],
-    by_parameters: bool,
+    names: frozenset[str],
 ) -> Score:
     best_match, q = (-1, -1), 0.0
     for wanted in ranges:
-        match = _match(wanted, offer, by_parameters)
+        match = _match(wanted, offer, names)
         if match > best_match or (match == best_match and wanted.q > q):
             best_match, q = match, wanted.q
     specificity = best_match[0]
     return Score(position, media_type, q if specificity >= 0 else 0.0, specificity)
 
 
-def _match(
-    wanted: MediaRange, offer: tuple[str, str, Parameters], by_parameters: bool
-) -> tuple[int, int]:
-    """Return how closely a range names an offer: (specificity, parameters agreed)."""
+def _match(wanted: MediaRange, offer: Offer, names: frozenset[str]) -> tuple[int, int]:
+    """Return how closely a range names an offer: (specificity, by its parameters).
+
+    :param names: the parameters that count.
+    """
     major, minor, parameters = offer
     if wanted.type == wanted.subtype == "*":
         return ANY, 0
@@ -166,12 +190,11 @@ def _match(
         return (SUFFIX, 0) if minor.endswith(wanted.subtype[1:]) else (-1, -1)
     if wanted.subtype != minor:
         return -1, -1
-    if not by_parameters:
-        # A range without parameters speaks of this offer, one with parameters nearly.
-        return EXACT, 0 if wanted.parameters else 1
-    if wanted.parameters <= parameters:
-        return EXACT, len(wanted.parameters)
-    return -1, -1
+    counting = frozenset(each for each in wanted.parameters if each[0] in names)
+    if not counting <= parameters:
+        return -1, -1
+    # A range whose parameters all count speaks of this offer, another one nearly.
+    return EXACT, 2 * len(counting) + (counting == wanted.parameters)
 
 
 def best(accept: str | None, offers: Sequence[str]) -> Score | None:
@@ -192,10 +215,13 @@ def add_vary(headers: list[tuple[str, str]], field: str) -> None:
         become one, names that are there already are not repeated.
     :param field: the field name to add, e.g. ``Accept``.
     """
-    lines = [value for name, value in headers if name.lower() == "vary"]
-    if not lines:  # most answers
+    for name, _ in headers:
+        if name.lower() == "vary":
+            break
+    else:  # most answers
         headers.append(("Vary", field))
         return
+    lines = [value for name, value in headers if name.lower() == "vary"]
     named = [item.strip() for value in lines for item in value.split(",")]
     if "*" in named or field.lower() in (item.lower() for item in named):
         return

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pyramid.config import not_
 from pyramid.interfaces import IViewDeriverInfo
 from pyramid.registry import Registry
 from pyramid.request import Request
@@ -39,8 +40,10 @@ class ViewRow:
     :ivar context: the class or interface it is registered for, or None.
     :ivar name: the view name.
     :ivar phash: Pyramid's hash of its predicates, its identity among its kind.
+    :ivar order: Pyramid's weight of its predicates; the smallest is tried first.
     :ivar methods: the methods it answers; all of them where it does not say.
-    :ivar content_types: the types of body it takes; empty for any.
+    :ivar content_types: the types of body it takes; empty for any, and where it only
+        says which it does not take.
     :ivar extensions: the path extensions it is for; None where it does not say.
     :ivar offers: its representations; None where it is not negotiated.
     :ivar predicates: its predicates, as Pyramid made them.
@@ -53,6 +56,7 @@ class ViewRow:
     context: Any
     name: str
     phash: str
+    order: int
     methods: MethodSet
     content_types: tuple[str, ...]
     extensions: tuple[str, ...] | None
@@ -87,8 +91,9 @@ def row_of(info: IViewDeriverInfo, offers: Offers | None) -> ViewRow:
         context=options.get("context"),
         name=options.get("name") or "",
         phash=info.phash,
+        order=info.order,
         methods=_methods(options),
-        content_types=RequestContentTypes(types).media_types if types else (),
+        content_types=_content_types(types),
         extensions=_extensions(options, extensions),
         offers=offers,
         predicates=tuple(info.predicates),
@@ -120,6 +125,12 @@ def _methods(options: Any) -> MethodSet:
     if len(found) == 1:
         return found[0]
     return MethodSet(frozenset.intersection(*(each.listed() for each in found)))
+
+
+def _content_types(value: Any) -> tuple[str, ...]:
+    if value is None or isinstance(value, not_):
+        return ()
+    return RequestContentTypes(value).media_types
 
 
 def _extensions(options: Any, value: Any) -> tuple[str, ...] | None:

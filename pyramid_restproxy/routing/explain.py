@@ -6,14 +6,19 @@ in the same order; the view, its permission and its side effects are left out.
 
 from __future__ import annotations
 
+from typing import Any
+
 from pyramid.exceptions import PredicateMismatch
 from pyramid.httpexceptions import HTTPException, HTTPNotFound
 from pyramid.interfaces import IRootFactory, IRoutesMapper, ITraverser
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.traversal import DefaultRootFactory, ResourceTreeTraverser
+from zope.interface import Interface, implementedBy, providedBy
+from zope.interface.interfaces import IInterface
 
 from pyramid_restproxy.exceptions import OverrideRejected
+from pyramid_restproxy.problems import malformed_url
 from pyramid_restproxy.routing.catalogue import ViewRow, catalogue_of
 from pyramid_restproxy.routing.override import OverridePolicy, apply
 from pyramid_restproxy.routing.refusals import answer as answer_missing
@@ -32,11 +37,24 @@ def decide(request: Request) -> Decision:
         real request's is.
     """
     settings = settings_of(request.registry)
-    refused = _override(request, settings) or _route(request)
+    try:
+        refused = _override(request, settings) or _route(request)
+        if not refused:
+            _answer(request, settings)
+    except UnicodeDecodeError as error:
+        malformed = malformed_url(error, request.environ)
+        if malformed is None:
+            raise
+        refused = f"{malformed.status}: {malformed.detail}"
     state = rest_of(request)
     if refused:
         state.refusal = refused
-        return state.decision
+    return state.decision
+
+
+def _answer(request: Request, settings: Settings) -> None:
+    """Find the view and its representation, and note it in ``request.rest``."""
+    state = rest_of(request)
     row = _view(request)
     if row is None:
         missing = PredicateMismatch() if request.matched_route else HTTPNotFound()
@@ -49,7 +67,6 @@ def decide(request: Request) -> Decision:
             state.refusal = "no view" if request.matched_route else "no route"
     elif row.offers:
         choose_for(request, row.offers, settings)
-    return state.decision
 
 
 def _override(request: Request, settings: Settings) -> str | None:
@@ -83,7 +100,19 @@ def _route(request: Request) -> str | None:
 
 def _view(request: Request) -> ViewRow | None:
     rows = reachable(catalogue_of(request.registry), request)
-    for row in rows:
+    for row in sorted(rows, key=lambda each: _rank(each, request.context)):
         if all(predicate(request.context, request) for predicate in row.predicates):
             return row
     return None
+
+
+def _rank(row: ViewRow, context: Any) -> tuple[int, int]:
+    """Say when Pyramid tries a view; the lowest rank comes first.
+
+    It begins with the nearest class or interface of the context, and there with the
+    predicates that weigh most.
+    """
+    wanted = Interface if row.context is None else row.context
+    spec = wanted if IInterface.providedBy(wanted) else implementedBy(wanted)
+    order = list(providedBy(context).__sro__)
+    return order.index(spec) if spec in order else len(order), row.order

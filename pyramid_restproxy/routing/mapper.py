@@ -19,7 +19,7 @@ from pyramid.urldispatch import Route, RoutesMapper
 from zope.interface import implementer
 
 from pyramid_restproxy.routing.catalogue import Catalogue
-from pyramid_restproxy.routing.override import ORIGINAL
+from pyramid_restproxy.routing.override import ORIGINAL, SOURCE
 from pyramid_restproxy.routing.predicates import (
     AcceptSwitch,
     Extension,
@@ -27,7 +27,7 @@ from pyramid_restproxy.routing.predicates import (
     OverrideSwitch,
     RouteSwitch,
 )
-from pyramid_restproxy.routing.state import RestState
+from pyramid_restproxy.routing.state import rest_of
 
 __all__ = ["RestRoutesMapper", "RoutePlan", "path_of", "split_extension"]
 
@@ -134,8 +134,8 @@ class RestRoutesMapper(RoutesMapper):
             info = self._plain(request, path)
         name = info["route"].name if info["route"] else None
         plan = self._plans.get(name, PLAIN)
-        attrs["rest"] = RestState(
-            environ, name, attrs["path_extension"], plan.accept, plan.extensions
+        rest_of(request).routed(
+            name, attrs["path_extension"], plan.accept, plan.extensions
         )
         return info
 
@@ -182,7 +182,8 @@ class RestRoutesMapper(RoutesMapper):
                 attrs["path_extension"] = cut or None
                 if match is not None and holds(route, match, request):
                     if not plan.override:
-                        environ.pop(ORIGINAL, None)
+                        for key in (ORIGINAL, SOURCE):
+                            environ.pop(key, None)
                     return {"route": route, "match": match}
         environ["REQUEST_METHOD"] = effective
         attrs["path_extension"] = None

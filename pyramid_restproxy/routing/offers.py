@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from pyramid_restproxy.interfaces import Representation
-from pyramid_restproxy.negotiation import Score, best, scores
+from pyramid_restproxy.negotiation import Score, best, readable, scores
 
 __all__ = ["Choice", "Offers", "choose", "weigh"]
 
@@ -101,7 +101,7 @@ def choose(
         return _named(offers.by_name(format_name), "format")
     if not reads_accept:
         return _named(offers.representations[0], "default")
-    return _by_accept(offers, accept, strict)
+    return _by_accept(offers, readable(accept), strict)
 
 
 def _named(found: Representation | None, by: str) -> Choice | None:
@@ -110,8 +110,8 @@ def _named(found: Representation | None, by: str) -> Choice | None:
 
 @lru_cache(maxsize=1024)
 def _by_accept(offers: Offers, accept: str | None, strict: bool) -> Choice | None:
-    # With one representation there is nothing that could vary.
-    vary = len(offers.representations) > 1
+    # Where one name is on offer there is nothing that could vary; an alias is another.
+    vary = len(offers.media_types) > 1
     score = best(accept, offers.media_types)
     if score is not None:
         by = "accept" if score.specificity > 0 else "default"

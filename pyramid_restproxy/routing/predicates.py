@@ -90,7 +90,8 @@ class RequestContentTypes:
     """Match the media type of the request's body; no body always matches.
 
     Parameters and case do not count (RFC 9110 section 8.3.1). Where it does not
-    match, and nothing else on the route does, the client gets 415.
+    match, and nothing else on the route does, the client gets 415. In ``not_()`` it
+    matches a body of any other type, and only that: a request without one does not.
 
     :param value: a media type or a tuple of them.
     :raises ConfigurationError: where a value is not a media type.

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from pyramid.config import PHASE1_CONFIG, Configurator
 from pyramid.exceptions import ConfigurationError
+from pyramid.httpexceptions import HTTPException
 from pyramid.interfaces import IRendererFactory, IViewDeriverInfo
 from pyramid.registry import Registry
 from pyramid.renderers import RendererHelper
@@ -168,8 +169,11 @@ def offers_of(info: IViewDeriverInfo) -> Offers | None:
 
 
 def _refuse_options(info: IViewDeriverInfo) -> None:
+    # What the class says for all its views was not said of this one.
+    inherited = getattr(info.original_view, "__view_defaults__", {})
     for option in ("representations", "template"):
-        if info.options.get(option) is not None:
+        value = info.options.get(option)
+        if value is not None and value is not inherited.get(option):
             raise ConfigurationError(
                 f"{option}= is for views with renderer='{NEGOTIATED}', "
                 f"which {_describe(info)} is not"
@@ -266,10 +270,18 @@ def negotiated_view(view: View, info: IViewDeriverInfo) -> View:
     def negotiating(context: Any, request: Request) -> Response:
         choice = choose_for(request, offers, settings)
         if choice is None:
-            raise NotAcceptable(list(alternates_of(request, offers)))
-        response = view(context, request)
+            raise NotAcceptable(
+                list(alternates_of(request, offers)),
+                by_accept=rest_of(request).extension is None,
+            )
+        try:
+            response = view(context, request)
+        except HTTPException as raised:  # a response as well
+            if choice.vary:
+                add_vary(raised.headerlist, "Accept")
+            raise
         if choice.vary:
-            _vary_by_accept(response)
+            add_vary(response.headerlist, "Accept")
         if alternates:
             _advertise(request, response, offers, choice)
         return response
@@ -305,22 +317,20 @@ def choose_for(request: Request, offers: Offers, settings: Settings) -> Choice |
     return state.choice
 
 
-def _vary_by_accept(response: Response) -> None:
-    headers = response.headerlist
-    for name, _ in headers:
-        if name.lower() == "vary":
-            return add_vary(headers, "Accept")
-    headers.append(("Vary", "Accept"))
-
-
 def _answering_errors(view: View, offers: Offers) -> View:
     """Negotiate for an exception view, which must never become a 406."""
 
     def answering(context: Any, request: Request) -> Response:
         state = rest_of(request)
-        extension, accept = state.extension, request.environ.get("HTTP_ACCEPT")
-        cut = extension if extension and offers.by_extension(extension) else None
-        choice = choose(offers, cut, None, accept, strict=False)
+        extension = state.extension
+        choice = choose(
+            offers,
+            extension if extension and offers.by_extension(extension) else None,
+            None,
+            request.environ.get("HTTP_ACCEPT"),
+            reads_accept=state.reads_accept,
+            strict=False,
+        )
         state.offers, state.choice = offers, choice
         response = view(context, request)
         if choice and choice.vary:

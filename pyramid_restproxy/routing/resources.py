@@ -65,6 +65,9 @@ ACTIONS = (
 #: Actions that answer a form for people, and nothing else.
 FORMS = ("new", "edit")
 
+#: View options that follow from the action.
+FIXED = ("view", "attr", "route_name", "allowed_methods")
+
 
 def route_name(name: str, route: str) -> str:
     """Return the name of one route of a resource: ``posts``, ``posts.item``, ..."""
@@ -97,7 +100,9 @@ def add_rest_resource(
         ``show``.
     :param representations: what the actions offer; the application's list where
         left out. ``new`` and ``edit`` offer HTML.
-    :param views: view options of single actions, by action.
+    :param views: view options of single actions, by action; one with another
+        ``renderer`` than ``negotiated`` takes no part in `template` and
+        `representations`.
     :param factory: the root factory of the routes.
     :param options: view options of all actions, e.g. ``permission='edit'``.
     :raises ConfigurationError: where an argument is not what it must be, or the
@@ -108,6 +113,8 @@ def add_rest_resource(
     """
     resource = config.maybe_dotted(resource)
     actions = _actions(name, pattern, resource, views or {})
+    for each in (options, *(views or {}).values()):
+        _require_view_options(name, each)
     intr = config.introspectable(
         "restproxy resources", name, f"{pattern} -> {resource.__qualname__}", "resource"
     )
@@ -125,14 +132,16 @@ def add_rest_resource(
         config.add_route(route_name(name, route), patterns[route], factory=factory)
         intr.relate("routes", route_name(name, route))
     for action in actions:
-        view = _view_options(action, template, representations) | options
-        view |= (views or {}).get(action.name, {})
+        own = dict((views or {}).get(action.name, {}))
+        # An action with a renderer of its own offers nothing and needs no template.
+        negotiated = own.get("renderer", NEGOTIATED) == NEGOTIATED
+        usual = _view_options(action, template, representations) if negotiated else {}
         config.add_view(
             resource,
             attr=action.name,
             route_name=route_name(name, action.route),
             allowed_methods=action.verb,
-            **view,
+            **(usual | options | own),
         )
 
 
@@ -161,6 +170,18 @@ def _actions(
             f"methods {', '.join(action.name for action in ACTIONS)}"
         )
     return found
+
+
+def _require_view_options(name: str, options: Any) -> None:
+    if not isinstance(options, Mapping):
+        raise ConfigurationError(
+            f"add_rest_resource({name!r}): {options!r} are no view options"
+        )
+    for option in FIXED:
+        if option in options:
+            raise ConfigurationError(
+                f"add_rest_resource({name!r}): {option}= follows from the action"
+            )
 
 
 def _patterns(pattern: str, item: str) -> dict[str, str]:

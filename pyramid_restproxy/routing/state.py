@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pyramid.config import Configurator
 from pyramid.request import Request
 
 from pyramid_restproxy.interfaces import Representation
@@ -17,7 +18,7 @@ from pyramid_restproxy.negotiation import Score
 from pyramid_restproxy.routing.offers import Choice, Offers, weigh
 from pyramid_restproxy.routing.override import ORIGINAL, SOURCE
 
-__all__ = ["Decision", "RestState", "rest_of"]
+__all__ = ["Decision", "RestState", "add_request_attributes", "rest_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +76,29 @@ class RestState:
         "refusal",
     )
 
-    def __init__(
-        self,
-        environ: Mapping[str, Any],
-        route: str | None = None,
-        extension: str | None = None,
-        reads_accept: bool = True,
-        extensions: frozenset[str] = frozenset(),
-    ) -> None:
+    def __init__(self, environ: Mapping[str, Any], reads_accept: bool = True) -> None:
         self.environ = environ
+        self.route: str | None = None
+        self.extension: str | None = None
+        self.reads_accept = reads_accept
+        self.extensions: frozenset[str] = frozenset()
+        self.offers: Offers | None = None
+        self.choice: Choice | None = None
+        self.refusal: str | None = None
+
+    def routed(
+        self,
+        route: str | None,
+        extension: str | None,
+        reads_accept: bool,
+        extensions: frozenset[str],
+    ) -> None:
+        """Note what the routes mapper found; what was decided before is void."""
         self.route = route
         self.extension = extension
         self.reads_accept = reads_accept
         self.extensions = extensions
-        self.offers: Offers | None = None
-        self.choice: Choice | None = None
-        self.refusal: str | None = None
+        self.offers = self.choice = self.refusal = None
 
     @property
     def representation(self) -> Representation | None:
@@ -127,3 +135,33 @@ def rest_of(request: Request) -> RestState:
     if state is None:
         state = request.rest = RestState(request.environ)
     return state
+
+
+# -- before routing -----------------------------------------------------------
+
+
+class Unrouted:
+    """What the routes mapper will set on a request, as long as it has not.
+
+    Registered as the request method ``rest``: Pyramid binds request methods to each
+    request as it comes, before any tween and any subscriber. A request property would
+    cost thirty microseconds, as Pyramid makes a class for each request that has one.
+    """
+
+    def __get__(self, request: Request, owner: type | None = None) -> RestState:
+        """Set ``original_method`` and ``path_extension``; return ``rest``."""
+        environ, attrs = request.environ, request.__dict__
+        effective = environ.get("REQUEST_METHOD", "GET")  # pyramid.testing has none
+        attrs["original_method"] = environ.get(ORIGINAL, effective)
+        attrs["path_extension"] = None
+        return RestState(environ)
+
+
+def add_request_attributes(config: Configurator) -> None:
+    """Let ``original_method``, ``path_extension`` and ``rest`` be there from the start.
+
+    Subscribers and tweens read them of requests that are not routed yet, or never are.
+    """
+    config.add_request_method(Unrouted(), "rest")
+    for name in ("original_method", "path_extension"):
+        config.add_request_method(None, name)  # a conflict with others is told

@@ -148,3 +148,26 @@ def test_vary_is_merged(before, after):
     headers = list(before)
     n.add_vary(headers, "Accept")
     assert headers == after
+
+
+def test_parameters_by_which_no_offer_differs_do_not_count():
+    offers = ("application/json;version=1", "application/json;version=2", HTML)
+    assert n.best("application/json;charset=utf-8", offers).offer == 0
+    assert n.best("application/json;charset=utf-8;version=2", offers).offer == 1
+    assert n.best("application/json;charset=utf-8;version=3", offers) is None
+    # of another type
+    assert n.best("text/html;version=3", offers).media_type == HTML
+    # the plain range speaks of version 1, the other one nearly
+    accept = "application/json;charset=utf-8;q=0.1, application/json;q=0.9, text/html"
+    assert n.scores(accept, offers)[0].q == 0.9
+    # the parameter that counts says more than the plain range
+    accept = "application/json;charset=utf-8;version=2;q=0.1, application/json"
+    assert n.scores(accept, offers)[1].q == 0.1
+
+
+def test_what_is_too_long_to_be_read_is_not_cached():
+    before = n._parse.cache_info().currsize
+    for length in range(20):
+        assert n.parse("a/" + "b" * (n.MAX_HEADER + length)) is None
+    assert n._parse.cache_info().currsize <= before + 1  # that of None
+    assert n.readable("a/b") == "a/b" and n.readable("") == "" and not n.readable(None)

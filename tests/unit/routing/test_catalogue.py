@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from pyramid.config import Configurator
+import webtest
+from pyramid.config import Configurator, not_
 from pyramid.registry import Registry
 from zope.interface import Interface, implementer
 
@@ -79,3 +80,28 @@ def test_rows_of_a_request_fit_its_route_name_and_context():
 
 def test_without_routing_there_are_no_rows():
     assert list(catalogue_of(Registry("empty"))) == []
+
+
+def test_types_in_a_not_are_no_types_that_are_taken():
+    def configure(config):
+        options = {"allowed_methods": "POST", "request_content_types": not_("text/csv")}
+        config.add_view(view, route_name="r", **options)
+
+    (row,) = configured(configure).of_route("r")
+    assert row.content_types == () and row.restful
+
+
+def test_views_are_known_after_a_second_include():
+    """Their 405, OPTIONS and extensions were lost."""
+    config = Configurator()
+    config.include("pyramid_restproxy.routing")
+    config.add_route("a", "/a")
+    config.add_view(
+        lambda r: {}, route_name="a", allowed_methods="GET", renderer="negotiated"
+    )
+    config.commit()
+    config.include("pyramid_restproxy.routing")
+    testapp = webtest.TestApp(config.make_wsgi_app())
+    assert testapp.put("/a", status=405).headers["Allow"] == "GET, HEAD, OPTIONS"
+    assert testapp.options("/a").headers["Allow"] == "GET, HEAD, OPTIONS"
+    assert testapp.get("/a.json").json == {}

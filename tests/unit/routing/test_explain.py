@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC
+
 import pytest
+from pyramid.config import Configurator
 from pyramid.request import Request
+from pyramid.response import Response
 
 from pyramid_restproxy.routing.explain import decide
 from tests.vectors import matching
@@ -79,3 +83,119 @@ def test_an_override_that_is_switched_off():
     request = Request.blank("/posts/1", POST={"_method": "PUT"})
     request.registry = make_app("override.enabled=false").registry
     assert decide(request).effective_method == "POST"
+
+
+def explained(configure, *arguments, settings=None, **options):
+    """Return what is decided for a request, and what is answered to it."""
+    with Configurator(settings=settings or {}) as config:
+        config.include("pyramid_restproxy")
+        configure(config)
+        app = config.make_wsgi_app()
+
+    def made():
+        request = Request.blank(*arguments, **options)
+        request.registry = app.registry
+        return request
+
+    return decide(made()), made().get_response(app)
+
+
+def data(request):
+    return {"data": 1}
+
+
+GET = {"route_name": "y", "allowed_methods": "GET", "renderer": "negotiated"}
+
+
+def test_views_are_tried_by_the_weight_of_their_predicates():
+    def configure(config):
+        config.add_route("y", "/y")
+        config.add_view(
+            lambda r: Response("page"), route_name="y", request_method="GET"
+        )  # noqa: E501
+        config.add_view(data, request_param="q", representations=("json",), **GET)
+
+    headers = {"Accept": "text/html"}
+    decision, response = explained(configure, "/y?q=1", headers=headers)
+    assert (decision.refusal, response.status_int) == ("not acceptable", 406)
+    decision, response = explained(configure, "/y", headers=headers)
+    assert (decision.refusal, response.text) == (None, "page")
+
+
+class Thing:
+    pass
+
+
+class Abstract(ABC):  # noqa: B024
+    """What others are only for isinstance()."""
+
+
+@Abstract.register
+class Registered:
+    pass
+
+
+def test_views_are_tried_by_their_context_first():
+    def configure(config):
+        config.add_route("y", "/y", factory=lambda request: Thing())
+        config.add_view(data, request_param="q", representations=("json",), **GET)
+        config.add_view(data, context=object, representations=("csv",), **GET)
+        config.add_view(data, context=Thing, representations=("xml",), **GET)
+
+    decision, response = explained(configure, "/y?q=1")
+    assert decision.chosen == response.content_type == "application/xml"
+
+
+def test_a_context_for_isinstance_only_comes_last():
+    def configure(config):
+        config.add_route("y", "/y", factory=lambda request: Registered())
+        config.add_view(data, context=Abstract, representations=("csv",), **GET)
+        config.add_view(data, representations=("json",), **GET)
+
+    decision, response = explained(configure, "/y")
+    assert decision.chosen == response.content_type == "application/json"
+
+
+def test_a_method_that_is_not_overridden_on_its_route():
+    def configure(config):
+        config.add_route("y", "/y", method_override=False)
+        config.add_view(data, **{**GET, "allowed_methods": "POST"})
+
+    decision, response = explained(configure, "/y", POST={"_method": "DELETE"})
+    assert response.status_int == 200
+    assert (decision.effective_method, decision.method_source) == ("POST", "request")
+
+
+def test_a_path_that_is_not_utf_8():
+    def configure(config):
+        config.add_route("y", "/y/{id}")
+        config.add_view(data, **GET)
+
+    decision, response = explained(configure, "/y/%FF")
+    assert response.status_int == 400
+    assert decision.refusal == "400 Bad Request: The path of the URL is not UTF-8."
+    assert decision.route is None
+
+
+def test_a_query_that_is_not_utf_8():
+    def configure(config):
+        config.add_route("y", "/y")
+        config.add_view(data, **GET)
+
+    settings = {"restproxy.format_parameter": "format"}
+    decision, response = explained(configure, "/y?format=%FF", settings=settings)
+    assert response.status_int == 400
+    assert decision.refusal == "400 Bad Request: The query of the URL is not UTF-8."
+    assert decision.route == "y"
+
+
+def test_a_mistake_of_the_application_is_not_the_clients():
+    def factory(request):
+        return b"\xff".decode("utf-8")
+
+    def configure(config):
+        config.add_route("y", "/y", factory=factory)
+        config.add_view(data, **GET)
+
+    with pytest.raises(UnicodeDecodeError):
+        explained(configure, "/y")

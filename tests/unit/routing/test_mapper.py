@@ -217,3 +217,19 @@ def test_ext_in_a_pattern_dispatched_by_hand_works_as_it_did():
         )
 
     assert make(configure).get("/hand/1.json").text == "[('ext', 'json'), ('id', '1')]"
+
+
+def test_a_route_without_override_has_no_source_of_its_method():
+    seen = []
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_route("r", "/r", method_override=False)
+        config.add_view(
+            lambda request: seen.append(request.rest.decision) or Response("ok"),
+            route_name="r",
+            allowed_methods="POST",
+        )
+        testapp = webtest.TestApp(config.make_wsgi_app())
+    testapp.post("/r", {"_method": "DELETE"})
+    assert (seen[0].original_method, seen[0].effective_method) == ("POST", "POST")
+    assert seen[0].method_source == "request"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pyramid_restproxy.interfaces import Representation
+from pyramid_restproxy.negotiation import MAX_HEADER
 from pyramid_restproxy.routing import offers as o
 
 HTML = Representation("html", "text/html", (".html",), charset="UTF-8")
@@ -68,3 +69,19 @@ def test_weighing_tells_of_every_offer():
         ("application/xml", 0.0),
         ("text/xml", 0.5),
     ]
+
+
+def test_an_alias_alone_varies():
+    found = o.choose(o.Offers((XML,)), accept="text/xml")
+    assert (found.media_type, found.vary) == ("text/xml", True)
+    assert o.choose(o.Offers((XML,))).vary
+
+
+def test_an_accept_that_is_too_long_is_not_cached():
+    before = o._by_accept.cache_info().currsize
+    found = [
+        o.choose(ALL, accept="application/json," + "x" * (MAX_HEADER + length))
+        for length in range(20)
+    ]
+    assert {choice.media_type for choice in found} == {"text/html"}
+    assert o._by_accept.cache_info().currsize <= before + 1  # that of no Accept

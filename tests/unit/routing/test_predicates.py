@@ -163,3 +163,17 @@ def test_both_method_predicates_of_one_view_count():
     testapp = app(configure)
     assert testapp.post("/r").text == "x"
     assert testapp.get("/r", status=405).headers["Allow"] == "POST, OPTIONS"
+
+
+def test_not_works_for_the_type_of_the_body():
+    def configure(config):
+        config.add_route("r", "/r")
+        options = {"route_name": "r", "allowed_methods": "POST"}
+        config.add_view(
+            says("other"), request_content_types=not_("text/csv"), **options
+        )
+        config.add_view(says("csv"), request_content_types="text/csv", **options)
+
+    testapp = app(configure)
+    assert testapp.post("/r", b"x", {"Content-Type": "text/csv"}).text == "csv"
+    assert testapp.post("/r", b"x", {"Content-Type": "a/b"}).text == "other"

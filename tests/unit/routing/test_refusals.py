@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import webtest
-from pyramid.config import Configurator
+from pyramid.config import Configurator, not_
 from pyramid.httpexceptions import HTTPMethodNotAllowed, HTTPNotFound
 from pyramid.response import Response
 from zope.interface import Interface
+
+from pyramid_restproxy.routing.predicates import allowed_methods
 
 
 def ok(request):
@@ -214,3 +216,134 @@ def test_the_reason_is_in_the_decision():
 
     app(configure).put("/r", status=405)
     assert (seen[0].refusal, seen[0].route) == ("method not allowed", "r")
+
+
+def restricted(*routes):
+    """Configure routes on /m: pairs of the route's methods and its view's."""
+
+    def configure(config):
+        for number, (own, methods) in enumerate(routes):
+            name = f"m{number}"
+            config.add_route(name, "/m", **({"request_method": own} if own else {}))
+            config.add_view(ok, route_name=name, allowed_methods=methods)
+
+    return configure
+
+
+@pytest.mark.parametrize(
+    "routes, allow",
+    [
+        ([("GET", "GET"), (None, "POST")], "GET, HEAD, POST, OPTIONS"),
+        # what an earlier route takes, a later one never sees
+        ([(None, "POST"), ("GET", "GET")], "POST, OPTIONS"),
+        ([(("GET", "PUT"), "GET"), (None, ("POST", "PUT"))], "GET, HEAD, POST, OPTIONS"),  # noqa: E501
+        # what the route does not take, its view never sees
+        ([("GET", ("GET", "POST")), ("PATCH", "PATCH")], "GET, HEAD, PATCH, OPTIONS"),
+        # also where the one that matched is restricted itself
+        ([(("POST", "DELETE"), "POST"), ("GET", "GET")], "GET, HEAD, POST, OPTIONS"),
+    ],
+)  # fmt: skip
+def test_allow_is_that_of_all_routes_of_a_path(routes, allow):
+    testapp = app(restricted(*routes))
+    assert testapp.delete("/m", status=405).headers["Allow"] == allow
+    assert testapp.options("/m").headers["Allow"] == allow
+    for method in allow.split(", "):
+        assert testapp.request("/m", method=method, status=200)
+
+
+def test_a_method_that_only_the_route_takes_is_404():
+    assert app(restricted(("POST", "GET"))).post("/m", status=404)
+
+
+def test_a_restricted_route_and_traversal_share_a_path():
+    def configure(config):
+        restricted(("GET", "GET"))(config)
+        config.add_view(ok, name="m", allowed_methods=("GET", "POST"))
+
+    testapp = app(configure)
+    refused = testapp.delete("/m", status=405)
+    assert refused.headers["Allow"] == "GET, HEAD, POST, OPTIONS"
+
+
+def test_a_restricted_route_whose_views_are_found_by_traversal():
+    def configure(config):
+        config.add_route("m", "/m", request_method="PUT", use_global_views=True)
+        config.add_view(ok)
+
+    testapp = app(configure)
+    assert testapp.put("/m").text == "ok"
+    assert testapp.delete("/m", status=405).headers["Allow"] == "PUT, OPTIONS"
+
+
+def test_another_route_leaves_the_extension_of_the_matched_one():
+    seen = []
+
+    def configure(config):
+        config.add_route("a", "/{id}", request_method="GET")
+        config.add_view(
+            lambda request: {},
+            route_name="a",
+            renderer="negotiated",
+            allowed_methods="GET",
+        )
+        config.add_route("b", "/{id}")
+        config.add_view(ok, route_name="b", allowed_methods="POST")
+        config.add_exception_view(
+            lambda error, request: seen.append(request.path_extension) or error,
+            context=HTTPMethodNotAllowed,
+        )
+
+    refused = app(configure).delete("/1.xml", status=405)
+    assert refused.headers["Allow"] == "GET, HEAD, POST, OPTIONS"
+    assert seen == [None]
+
+
+def test_a_restricted_route_for_an_extension_is_seen():
+    def configure(config):
+        config.add_route("feed", "/feed", request_method="GET", extension=".rss")
+        config.add_view(ok, route_name="feed")
+
+    testapp = app(configure)
+    assert testapp.delete("/feed.rss", status=405).headers["Allow"] == (
+        "GET, HEAD, OPTIONS"
+    )
+    assert testapp.delete("/feed", status=404)
+
+
+@pytest.mark.filterwarnings('ignore:The "custom_predicates":DeprecationWarning')
+def test_the_matched_route_counts_where_a_shorter_path_would_not_match():
+    def configure(config):
+        config.add_route("file", "/f/{id:[^/]+}", custom_predicates=(dotted,))
+        config.add_view(
+            lambda request: {},
+            route_name="file",
+            renderer="negotiated",
+            allowed_methods="GET",
+        )
+
+    def dotted(info, request):
+        return "." in info["match"]["id"]
+
+    refused = app(configure).delete("/f/a.json", status=405)
+    assert refused.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_415_where_only_the_types_that_are_not_taken_are_named():
+    testapp = app(
+        route({"allowed_methods": "POST", "request_content_types": not_("text/csv")})
+    )
+    assert testapp.post("/r", b"{}", {"Content-Type": "a/b"}).text == "ok"
+    refused = testapp.post("/r", b"x", {"Content-Type": "text/csv"}, status=415)
+    assert "Accept" not in refused.headers
+    assert testapp.post("/r", status=404)
+    assert "Accept-Post" not in testapp.options("/r").headers
+
+
+@pytest.mark.filterwarnings('ignore:The "custom_predicates":DeprecationWarning')
+def test_a_route_restricted_by_the_callable_for_old_code():
+    def configure(config):
+        config.add_route("r", "/r", custom_predicates=(allowed_methods("GET"),))
+        config.add_view(ok, route_name="r")
+
+    refused = app(configure).delete("/r", status=405)
+    assert refused.headers["Allow"] == "GET, HEAD, OPTIONS"

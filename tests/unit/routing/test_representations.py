@@ -12,10 +12,11 @@ from pyramid.exceptions import (
     ConfigurationError,
     ConfigurationExecutionError,
 )
-from pyramid.httpexceptions import HTTPConflict, HTTPSeeOther
+from pyramid.httpexceptions import HTTPConflict, HTTPNotModified, HTTPSeeOther
 from pyramid.renderers import render
 from pyramid.request import Request
 from pyramid.response import Response
+from pyramid.view import view_defaults
 
 from pyramid_restproxy.exceptions import MissingExtra
 from pyramid_restproxy.routing.representations import representations_of
@@ -405,3 +406,88 @@ def test_pyramids_own_renderers_work_beside():
     assert testapp.get("/s").text == "text"
     assert testapp.get("/j").json == {"a": 1}
     assert "Vary" not in testapp.get("/o").headers
+
+
+@pytest.mark.parametrize(
+    "representation, aliases",
+    [
+        ("xml", ["text/xml"]),
+        ("yaml", ["text/yaml", "application/x-yaml"]),
+        ("msgpack", ["application/vnd.msgpack", "application/x-msgpack"]),
+    ],
+)
+def test_one_representation_with_aliases_varies(representation, aliases):
+    testapp = app(options={"representations": (representation,)})
+    for media_type in (None, *aliases):
+        answer = testapp.get("/r", headers=accept(media_type) if media_type else {})
+        assert media_type in (None, answer.content_type)
+        assert answer.headers["Vary"] == "Accept"
+    assert "Vary" not in testapp.get(f"/r.{representation}").headers
+
+
+def test_one_representation_without_aliases_does_not_vary():
+    testapp = app(options={"representations": ("json",)})
+    assert "Vary" not in testapp.get("/r").headers
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        HTTPNotModified,
+        lambda: HTTPSeeOther("/x"),
+        lambda: HTTPConflict(json_body={"taken": True}),
+    ],
+)
+def test_http_exceptions_vary_raised_as_returned(make):
+    def raising(request):
+        raise make()
+
+    for view in (raising, lambda request: make()):
+        testapp = app(view=view)
+        assert testapp.get("/r", expect_errors=True).headers["Vary"] == "Accept"
+        assert "Vary" not in testapp.get("/r.json", expect_errors=True).headers
+
+
+def test_an_exception_view_on_a_route_without_accept_does_not_read_it():
+    def conflict(error, request):
+        request.response.status_int = 409
+        return {"chosen": request.rest.representation.name}
+
+    def configure(config):
+        config.add_exception_view(conflict, context=HTTPConflict, renderer="negotiated")
+
+    def view(request):
+        raise HTTPConflict
+
+    testapp = app(configure, view=view, accept_negotiation=False)
+    answer = testapp.get("/r", headers=accept("application/xml"), status=409)
+    assert answer.content_type == "application/json"
+    assert "Vary" not in answer.headers
+
+
+def test_options_of_the_class_are_no_options_of_its_other_views():
+    @view_defaults(
+        route_name="v",
+        renderer="negotiated",
+        template="tests:vectors/page.jinja2",
+        representations=("html", "json"),
+    )
+    class Views:
+        def __init__(self, request):
+            self.request = request
+
+        def plain(self):
+            return {"plain": True}
+
+    def configure(config):
+        config.add_route("v", "/v")
+        config.add_view(Views, attr="plain", allowed_methods="GET")
+        config.add_view(Views, attr="plain", allowed_methods="POST", renderer="json")
+
+    testapp = app(configure)
+    assert "<p>html</p>" in testapp.get("/v")
+    assert testapp.post("/v").json == {"plain": True}
+    with pytest.raises(ConfigurationExecutionError, match="template= is for views"):
+        app(lambda config: config.add_view(
+            Views, attr="plain", route_name="r", renderer="json", template="own.jinja2"
+        ))  # fmt: skip

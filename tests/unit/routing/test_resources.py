@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 import webtest
 from pyramid.config import Configurator
-from pyramid.exceptions import ConfigurationConflictError, ConfigurationError
+from pyramid.exceptions import (
+    ConfigurationConflictError,
+    ConfigurationError,
+    ConfigurationExecutionError,
+)
+from pyramid.view import view_defaults
 
 
 class Posts:
@@ -35,6 +40,24 @@ class ReadOnly:
 
     def show(self):
         return {"context": self.context}
+
+
+class ReadWrite:
+    def __init__(self, request):
+        self.request = request
+
+    def create(self):
+        return {"made": True}
+
+    show = create
+
+    def delete(self):
+        return "gone"
+
+
+@view_defaults(renderer="negotiated", template="tests:vectors/page.jinja2")
+class Pages(ReadWrite):
+    pass
 
 
 def make(*arguments, **options):
@@ -150,3 +173,48 @@ def test_what_is_no_resource(arguments, options, says):
     config.include("pyramid_restproxy")
     with pytest.raises(ConfigurationError, match=says):
         config.add_rest_resource(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"template": "tests:vectors/page.jinja2"},
+        {"representations": ("json", "xml")},
+    ],
+)
+def test_an_action_with_a_renderer_of_its_own_needs_no_template(options):
+    views = {"create": {"renderer": "json"}, "delete": {"renderer": "string"}}
+    _, testapp = make("r", "/r", ReadWrite, views=views, **options)
+    created = testapp.post("/r", headers={"Accept": "application/xml"})
+    assert created.content_type == "application/json"
+    assert testapp.delete("/r/1").text == "gone"
+    assert testapp.get("/r/1", headers={"Accept": "application/xml"}).status_int == 200
+
+
+def test_an_action_with_a_renderer_of_its_own_has_no_template_of_its_class():
+    views = {"create": {"renderer": "json"}}
+    _, testapp = make("r", "/r", Pages, views=views)
+    assert testapp.post("/r").content_type == "application/json"
+    assert "<p>html</p>" in testapp.get("/r/1")
+
+
+def test_a_template_for_an_action_that_takes_none_is_refused():
+    views = {"create": {"renderer": "json", "template": "own.jinja2"}}
+    with pytest.raises(ConfigurationExecutionError, match="template= is for views"):
+        make("r", "/r", ReadWrite, views=views)
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"views": {"show": {"route_name": "x"}}}, "route_name= follows from"),
+        ({"views": {"show": {"attr": "x"}}}, "attr= follows from"),
+        ({"allowed_methods": "GET"}, "allowed_methods= follows from"),
+        ({"views": {"show": "json"}}, "'json' are no view options"),
+    ],
+)
+def test_options_that_follow_from_the_action_are_refused(options, says):
+    config = Configurator()
+    config.include("pyramid_restproxy")
+    with pytest.raises(ConfigurationError, match=says):
+        config.add_rest_resource("r", "/r", Posts, **options)
