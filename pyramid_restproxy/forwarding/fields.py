@@ -26,6 +26,7 @@ __all__ = [
     "is_safe_value",
     "keep_cookies",
     "names_set",
+    "one_or_several",
     "request_fields",
     "response_fields",
 ]
@@ -93,6 +94,11 @@ def canonical_name(name: str) -> str:
     takes fields out or sets them.
     """
     return name.lower().replace("_", "-")
+
+
+def one_or_several(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Return names that are given alone or together: a str is one, not its letters."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _name(key: str) -> tuple[str, str, str]:

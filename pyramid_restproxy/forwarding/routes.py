@@ -22,7 +22,7 @@ from pyramid_restproxy.forwarding.cors import Preflights
 from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.endpoint import Endpoint
 from pyramid_restproxy.forwarding.failures import PSEUDONYM
-from pyramid_restproxy.forwarding.fields import canonical_name
+from pyramid_restproxy.forwarding.fields import canonical_name, one_or_several
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies
 from pyramid_restproxy.forwarding.health import HealthPolicy
 from pyramid_restproxy.forwarding.load import Gate
@@ -55,10 +55,6 @@ __all__ = ["add_backend", "add_proxy_route", "make_gateway"]
 #: Methods that a forwarded route passes only where it names them: TRACE reflects
 #: credentials (RFC 9110 section 9.3.8), CONNECT asks for a tunnel.
 NEVER_BY_DEFAULT = ("TRACE", "CONNECT")
-
-#: View options whose credential no browser sends by itself, as with a required
-#: ``user_token``: such requests need no CSRF token, unless ``require_csrf`` says so.
-NOT_AMBIENT = ("api_key", "signed")
 
 #: Order of the check that every route's backend exists: after all directives.
 CHECK_ORDER = 900
@@ -265,7 +261,7 @@ def add_proxy_route(
     allowed_methods: str | Sequence[str] | None = None,
     strip_prefix: bool = True,
     path: str | None = None,
-    identity_headers: Iterable[str] = (),
+    identity_headers: str | Iterable[str] = (),
     identity: Mapping[str, str | Callable[[Request], str | None]] | None = None,
     request_transforms: Iterable[Callable[..., Any]] = (),
     response_transforms: Iterable[Callable[..., Any]] = (),
@@ -323,21 +319,25 @@ def add_proxy_route(
     for each in [path, *(t.pattern for t in transforms if isinstance(t, SetPath))]:
         if each is not None:
             _check_path(name, each, whole)
+    places = _limit(name, "max_in_flight", max_in_flight)
     policy = RoutePolicy(
         strip_prefix=_flag(name, "strip_prefix", strip_prefix),
         path=path,
         identity_headers=frozenset(
-            map(canonical_name, (*identity_headers, *(identity or {})))
+            map(
+                canonical_name,
+                (*one_or_several(identity_headers), *(identity or {})),
+            )
         ),
         identity=_identity(name, identity or {}),
         request_transforms=transforms,
         response_transforms=_callables(name, response_transforms),
         rewrite_location=_flag(name, "rewrite_location", rewrite_location),
-        max_request_body=max_request_body,
+        max_request_body=_limit(name, "max_request_body", max_request_body),
         forwarded=_flag(name, "forwarded", forwarded),
-        by=by,
+        by=_node_name(name, by),
         sse_prelude=_flag(name, "sse_prelude", sse_prelude),
-        gate=Gate(max_in_flight) if max_in_flight else None,
+        gate=Gate(places) if places else None,
     )
     view = ForwardedRoute(backend, policy)
     intr = config.introspectable(
@@ -354,9 +354,6 @@ def add_proxy_route(
     )
     intr.relate("routes", name)
     route = {key: options.pop(key) for key in _ROUTE_OPTIONS if key in options}
-    token = options.get("user_token") == "required"
-    if token or any(options.get(option) for option in NOT_AMBIENT):
-        options.setdefault("require_csrf", False)
     config.add_route(name, pattern, **route)
     config.add_view(
         view,
@@ -499,6 +496,22 @@ def _check_methods(route: str, methods: Any) -> None:
             f"route {route!r}: allowed_methods={methods!r}: expected methods; None for "
             "all but TRACE and CONNECT"
         )
+
+
+def _limit(route: str, option: str, value: Any) -> int | None:
+    """Check a whole number, zero or more, or None."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if value is not None and not (is_number and value >= 0):
+        raise ConfigurationError(
+            f"route {route!r}: {option}={value!r}: expected a whole number, or None"
+        )
+    return value
+
+
+def _node_name(route: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"route {route!r}: by={value!r}: expected text")
+    return value
 
 
 def _flag(route: str, option: str, value: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from pyramid_restproxy.forwarding.fields import (
     is_field,
     keep_cookies,
     names_set,
+    one_or_several,
 )
 from pyramid_restproxy.forwarding.model import (
     Answer,
@@ -210,13 +211,13 @@ def edit_query_parameters(
     *,
     set_: dict[str, str] | None = None,
     add: Iterable[tuple[str, str]] = (),
-    remove: Sequence[str] = (),
+    remove: str | Iterable[str] = (),
 ) -> RequestTransform:
     """Change parameters of the query, all others byte by byte as they came."""
-    added = tuple(add)
+    added, removed = tuple(add), one_or_several(remove)
 
     def transform(call: ProxyCall) -> None:
-        call.query = edit_query(call.query, set_=set_, add=added, remove=remove)
+        call.query = edit_query(call.query, set_=set_, add=added, remove=removed)
 
     return transform
 
@@ -336,9 +337,10 @@ def drop_cookies(*names: str) -> RequestTransform:
     return _cookies_kept(lambda name: name not in names)
 
 
-def cookie_filter(allow: Sequence[str]) -> RequestTransform:
+def cookie_filter(allow: str | Iterable[str]) -> RequestTransform:
     """Send only cookies of these names to the backend."""
-    return _cookies_kept(lambda name: name in allow)
+    names = one_or_several(allow)
+    return _cookies_kept(lambda name: name in names)
 
 
 def _cookies_kept(keep: Callable[[str], bool]) -> RequestTransform:
@@ -357,12 +359,13 @@ def _cookies_kept(keep: Callable[[str], bool]) -> RequestTransform:
     return transform
 
 
-def set_cookie_filter(allow: Sequence[str]) -> ResponseTransform:
+def set_cookie_filter(allow: str | Iterable[str]) -> ResponseTransform:
     """Let the backend set only cookies of these names."""
+    names = one_or_several(allow)
 
     def transform(call: ProxyCall, answer: Answer) -> None:
         pairs = answer.headers.pairs
-        pairs[:] = keep_cookies(pairs, lambda name: name in allow)
+        pairs[:] = keep_cookies(pairs, lambda name: name in names)
 
     return transform
 
@@ -418,7 +421,7 @@ def _cookie_path(attribute: str, value: str, path: str, call: ProxyCall) -> str:
 # -- contents ------------------------------------------------------------------------
 
 
-def json_filter(drop: Sequence[str]) -> ResponseTransform:
+def json_filter(drop: str | Iterable[str]) -> ResponseTransform:
     """Take members out of JSON answers, at any depth.
 
     A number that is too large for a float, as 1e400 is, makes the answer a 502: it
@@ -426,7 +429,7 @@ def json_filter(drop: Sequence[str]) -> ResponseTransform:
 
     :param drop: names of members.
     """
-    names = frozenset(drop)
+    names = frozenset(one_or_several(drop))
 
     def change(content: bytes, charset: str) -> bytes:
         left = _without(json.loads(content), names)
@@ -443,7 +446,7 @@ def _without(value: Any, names: frozenset[str]) -> Any:
     return value
 
 
-def html_filter(remove: Sequence[str]) -> ResponseTransform:
+def html_filter(remove: str | Iterable[str]) -> ResponseTransform:
     """Take elements out of HTML answers.
 
     :param remove: CSS selectors.
@@ -453,7 +456,8 @@ def html_filter(remove: Sequence[str]) -> ResponseTransform:
     with needs("html", "selectolax", "html_filter"):
         from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
-    for selector in remove:
+    selectors = one_or_several(remove)
+    for selector in selectors:
         try:
             LexborHTMLParser("").css(selector)
         except SelectolaxError as error:
@@ -461,7 +465,7 @@ def html_filter(remove: Sequence[str]) -> ResponseTransform:
 
     def change(content: bytes, charset: str) -> bytes:
         page = LexborHTMLParser(_as_text(content, charset))
-        for selector in remove:
+        for selector in selectors:
             for node in page.css(selector):
                 node.decompose()
         return (page.html or "").encode("utf-8")

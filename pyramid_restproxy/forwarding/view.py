@@ -9,7 +9,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from pyramid_restproxy.forwarding.failures import ForwardingFailed, name_teller
-from pyramid_restproxy.forwarding.fields import canonical_name
+from pyramid_restproxy.forwarding.fields import canonical_name, one_or_several
 from pyramid_restproxy.forwarding.forwarder import (
     FORWARDED,
     exchange,
@@ -111,7 +111,7 @@ class ProxyView:
     #: A pattern for the path to send, filled from the matchdict.
     path: ClassVar[str | None] = None
     #: Names that clients must not send.
-    identity_headers: ClassVar[Iterable[str]] = ()
+    identity_headers: ClassVar[str | Iterable[str]] = ()
     #: Run before sending, in order.
     request_transforms: ClassVar[Iterable[RequestTransform]] = ()
     #: Run on the head of the answer, in order.
@@ -136,7 +136,9 @@ class ProxyView:
         return RoutePolicy(
             strip_prefix=self.strip_prefix,
             path=self.path,
-            identity_headers=frozenset(map(canonical_name, self.identity_headers)),
+            identity_headers=frozenset(
+                map(canonical_name, one_or_several(self.identity_headers))
+            ),
             request_transforms=(self.prepare_request, *self.request_transforms),
             response_transforms=(*self.response_transforms, self.process_response),
             rewrite_location=self.rewrite_location,

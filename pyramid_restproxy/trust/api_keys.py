@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pyramid.exceptions import ConfigurationError
 
 from pyramid_restproxy.exceptions import needs
-from pyramid_restproxy.trust.identity import seconds_of
+from pyramid_restproxy.trust.identity import is_time, seconds_of
 from pyramid_restproxy.trust.refusals import (
     Forbidden,
     Reason,
@@ -98,6 +98,10 @@ class ApiKey:
         if not all(map(_WORD.fullmatch, (*self.routes, *self.scopes))):
             raise ConfigurationError(
                 "a route or a scope of an API key has no blank, ',', '=' or '#'"
+            )
+        if self.expires is not None and not is_time(self.expires):
+            raise ConfigurationError(
+                "the end of an API key is a number of seconds since the epoch"
             )
 
 

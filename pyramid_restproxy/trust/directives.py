@@ -13,7 +13,7 @@ from pyramid.interfaces import ISecurityPolicy
 
 from pyramid_restproxy.exceptions import MalformedRequest
 from pyramid_restproxy.forwarding.bodies import LimitedBody, StreamedBody
-from pyramid_restproxy.forwarding.fields import Fields, canonical_name
+from pyramid_restproxy.forwarding.fields import Fields, canonical_name, one_or_several
 from pyramid_restproxy.forwarding.routes import CHECK_ORDER, make_gateway
 from pyramid_restproxy.forwarding.transport import Outgoing
 from pyramid_restproxy.settings import PREFIX, Settings, settings_of
@@ -44,14 +44,15 @@ def add_api_key(
     name: str,
     hashed: str,
     *,
-    routes: Sequence[str] = (),
-    scopes: Sequence[str] = (),
+    routes: str | Sequence[str] = (),
+    scopes: str | Sequence[str] = (),
     expires: float | None = None,
 ) -> None:
     """Add an API key by its digest.
 
     :param name: who uses it.
-    :param hashed: what ``prest keys new`` prints beside the key.
+    :param hashed: the digest of the key: what :func:`~.api_keys.hash_key` makes of it,
+        and ``prest keys new`` writes into its file.
     :param routes: names of the routes it is good for; all where it is empty.
     :param scopes: what it allows, see the view option ``api_key=``.
     :param expires: seconds since the epoch.
@@ -60,7 +61,7 @@ def add_api_key(
     Discriminator ``('restproxy api key', hashed)``; introspectable category
     ``restproxy api keys``.
     """
-    key = ApiKey(name, hashed, tuple(routes), tuple(scopes), expires)
+    key = ApiKey(name, hashed, one_or_several(routes), one_or_several(scopes), expires)
     intr = config.introspectable("restproxy api keys", hashed, name, "API key")
     intr.update({"name": name, "routes": key.routes, "scopes": key.scopes})
     config.action(

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from pyramid.exceptions import ConfigurationError
 
+from pyramid_restproxy.trust.identity import is_time
+
 __all__ = ["MIN_SECRET", "Key", "KeyRing"]
 
 #: A secret shorter than this (bytes) could be found by trying; 32 random ones are good.
@@ -26,7 +28,7 @@ class Key:
     :ivar secret: the secret as bytes; never shown.
     :ivar not_after: seconds since the epoch after which it is not good any more; None
         for no end.
-    :raises ConfigurationError: for another id, or an empty secret.
+    :raises ConfigurationError: for another id, an empty secret, or another time.
     """
 
     id: str
@@ -39,6 +41,11 @@ class Key:
             raise ConfigurationError(f"{self.id!r} cannot be the id of a key")
         if not self.secret:
             raise ConfigurationError(f"the key {self.id!r} has an empty secret")
+        if self.not_after is not None and not is_time(self.not_after):
+            raise ConfigurationError(
+                f"the key {self.id!r}: not_after={self.not_after!r}: expected seconds "
+                "since the epoch"
+            )
         object.__setattr__(self, "_begun", hmac.new(self.secret, digestmod="sha256"))
 
     def __reduce__(self) -> tuple[type[Key], tuple[str, bytes, float | None]]:

@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import Any
 
+from pyramid_restproxy.exceptions import RestProxyError
+
 __all__ = ["MAX_VALUE", "ValueTooLarge", "encoded", "hashed"]
 
 #: A larger value (bytes of JSON) is not stored.
@@ -14,7 +16,7 @@ MAX_VALUE = 64 * 1024
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-class ValueTooLarge(ValueError):
+class ValueTooLarge(RestProxyError, ValueError):
     """A value over the size that a store takes."""
 
     def __init__(self, size: int, limit: int) -> None:

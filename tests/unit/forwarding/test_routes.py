@@ -296,3 +296,32 @@ def test_a_user_that_would_be_two_lines():
 def test_identities_that_are_none(config, name, by):
     with pytest.raises(ConfigurationError, match="identity"):
         config.add_proxy_route("r", "/*path", "b", identity={name: by})
+
+
+@pytest.mark.parametrize(
+    "option, value",
+    [
+        ("max_request_body", "10"),
+        ("max_request_body", -1),
+        ("max_in_flight", "3"),
+        ("max_in_flight", True),
+        ("by", 5),
+    ],
+)
+def test_options_of_a_route_are_checked_at_the_call(option, value):
+    config = Configurator()
+    config.include("pyramid_restproxy")
+    with pytest.raises(ConfigurationError, match=f"route 'r': {option}"):
+        config.add_proxy_route("r", "/*path", "b", **{option: value})
+
+
+@pytest.mark.parametrize("names", ["X-User", ["X-User"]])
+def test_one_identity_header_is_a_name_and_not_its_letters(names):
+    with FakeBackend(Answer()) as fake, Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_backend("b", fake.url)
+        config.add_proxy_route("r", "/*path", "b", identity_headers=names)
+        client = webtest.TestApp(config.make_wsgi_app())
+        client.get("/x", headers={"X-User": "admin", "X-Other": "1"})
+        assert fake.requests[0].header("X-User") is None
+        assert fake.requests[0].header("X-Other") == "1"

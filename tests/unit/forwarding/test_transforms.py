@@ -462,3 +462,16 @@ def test_what_is_no_body_is_an_error():
     made.body = "text"
     with pytest.raises(TypeError, match="is str, not bytes"):
         t.settle(call(), made, before)
+
+
+@pytest.mark.parametrize("names", ["sid", ["sid"]])
+def test_one_name_is_a_name_and_not_its_letters(names):
+    made = call(("Cookie", "s=1; sid=2"))
+    t.cookie_filter(names)(made)
+    assert made.headers.get("Cookie") == "sid=2"
+    found = answer(("Content-Type", "application/json"), body=b'{"sid": 1, "s": 2}')
+    t.json_filter(names)(made, found)
+    assert json.loads(found.body.read_piece()) == {"s": 2}
+    cookies = answer(("Set-Cookie", "s=1"), ("Set-Cookie", "sid=2"))
+    t.set_cookie_filter(names)(made, cookies)
+    assert cookies.headers.get_all("Set-Cookie") == ["sid=2"]

@@ -349,3 +349,9 @@ def test_a_file_is_read_or_refused(text):
         parse_keys(text)
     except ConfigurationError as error:
         assert "line" in str(error)
+
+
+@pytest.mark.parametrize("expires", ["2027-06-30", 1.8e12, float("nan"), True])
+def test_an_end_that_is_no_time(expires):
+    with pytest.raises(ConfigurationError, match="seconds since the epoch"):
+        ApiKey("a", hash_key("k"), expires=expires)

@@ -68,3 +68,9 @@ def test_a_key_can_be_copied(copied):
 def test_two_keys_cannot_have_one_id():
     with pytest.raises(ConfigurationError, match="'a'"):
         KeyRing([Key("a", b"1"), Key("a", b"2")])
+
+
+@pytest.mark.parametrize("not_after", ["2027-06-30", 1.8e12, float("nan"), True])
+def test_times_that_are_none(not_after):
+    with pytest.raises(ConfigurationError, match="seconds since the epoch"):
+        Key("k", b"s" * 32, not_after)
