@@ -518,21 +518,23 @@ def test_the_service_describes_itself(demo):
 
 
 @pytest.mark.interop
-def test_no_request_that_fits_the_description_breaks_a_service(demo, tmp_path):
+def test_no_request_that_fits_the_description_breaks_a_service(tmp_path):
+    """In a demo of its own: what it deletes, other tests would miss."""
     command = [sys.executable, "-m", "schemathesis.cli", "run"]
     wanted = ["--checks", "not_a_server_error", "--max-examples", "30"]
     # without TRACE, whose 501 says that nothing here serves it
     (tmp_path / "schemathesis.toml").write_text(
         '[phases.coverage]\nunexpected-methods = ["GET", "PUT", "DELETE", "QUERY"]\n'
     )
-    done = subprocess.run(
-        [*command, demo + "/openapi.json", *wanted],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-        cwd=tmp_path,
-    )
+    with running_demo(tmp_path) as demo:
+        done = subprocess.run(
+            [*command, demo + "/openapi.json", *wanted],
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+            cwd=tmp_path,
+        )
     assert done.returncode == 0, done.stdout
     assert "passed" in done.stdout
 
