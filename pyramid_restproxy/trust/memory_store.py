@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from hashlib import blake2b
+from hashlib import sha256
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -116,8 +116,8 @@ class _Added:
 
         :raises StoreUnavailable: where there is no room.
         """
-        # One second of those that are over, not all: that holds up nobody for long.
-        self._drop_ended(now)
+        if self._order and self._order[0] <= now:
+            self._drop_first()  # one second, not all: that holds up nobody for long
         name = _digest(key)
         there = self._entries.get(name)
         if there is not None:
@@ -125,47 +125,42 @@ class _Added:
                 return False
             self._forget(name)
         if ends > now:
-            self._make_room(value, now)
-            self._put(name, value, ceil(ends))
+            self._put(name, value, ceil(ends), now)
         return True
 
-    def _make_room(self, value: bytes, now: float) -> None:
-        while not self._has_room(value):
-            if not self._drop_ended(now):
-                log.error("the store in memory has no room for what must not be lost")
-                raise StoreUnavailable()
-
-    def _put(self, name: bytes, value: bytes, ends: int) -> None:
-        self._entries[name] = second = self._second(ends)
-        second.names.append(name)
-        if value != self._EMPTY:
+    def _put(self, name: bytes, value: bytes, ends: int, now: float) -> None:
+        while len(self._entries) >= self.max_entries:
+            self._make_room(now)
+        if value != self._EMPTY:  # few: a nonce has none
+            while self.bytes + len(value) > self.max_bytes:
+                self._make_room(now)
             self._values[name] = value
             self.bytes += len(value)
+        second = self._seconds.get(ends) or self._begin(ends)
+        second.names.append(name)
+        self._entries[name] = second
 
     def remove(self, key: str) -> None:
         name = _digest(key)
         if name in self._entries:
             self._forget(name)
 
-    def _has_room(self, value: bytes) -> bool:
-        is_small = value == self._EMPTY or self.bytes + len(value) <= self.max_bytes
-        return is_small and len(self._entries) < self.max_entries
+    def _begin(self, ends: int) -> _Second:
+        self._seconds[ends] = begun = _Second(ends, [])
+        heapq.heappush(self._order, ends)
+        return begun
 
-    def _second(self, ends: int) -> _Second:
-        found = self._seconds.get(ends)
-        if found is None:
-            found = self._seconds[ends] = _Second(ends, [])
-            heapq.heappush(self._order, ends)
-        return found
-
-    def _drop_ended(self, now: float) -> bool:
-        """Drop what ended in one second, the first; return whether there is one."""
+    def _make_room(self, now: float) -> None:
         if not self._order or self._order[0] > now:
-            return False
+            log.error("the store in memory has no room for what must not be lost")
+            raise StoreUnavailable()
+        self._drop_first()
+
+    def _drop_first(self) -> None:
+        """Drop what ends in one second, the first."""
         for name in self._seconds.pop(heapq.heappop(self._order)).names:
             del self._entries[name]
             self._drop_value(name)
-        return True
 
     def _forget(self, name: bytes) -> None:
         self._entries.pop(name).names.remove(name)  # long, and hardly ever wanted
@@ -176,7 +171,7 @@ class _Added:
 
 
 def _digest(key: str) -> bytes:
-    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return sha256(key.encode("utf-8", "surrogatepass")).digest()[:16]
 
 
 class MemoryStore:
@@ -230,7 +225,7 @@ class MemoryStore:
         content = encoded(value)
         with self._lock:
             now = self._clock()
-            if self._kept.get(key, now) is not None:
+            if key in self._kept.entries and self._kept.get(key, now) is not None:
                 return False
             return self._added.add(key, content, now + ttl, now)
 
