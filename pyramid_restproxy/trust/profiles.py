@@ -270,7 +270,7 @@ def _signer_of(
         for each in running:
             each.update(piece)
     for key, each in zip(keys, running, strict=True):
-        made = each.digest()
+        made = key.end_hmac(each)
         if any([hmac.compare_digest(made, other) for other in said]):
             return key
     raise refused("signature")

@@ -139,10 +139,10 @@ def refused(reason: Reason) -> Unauthenticated:
 
 def signature(key: Key, pieces: Iterable[bytes]) -> bytes:
     """Return the HMAC-SHA256 of pieces (RFC 2104)."""
-    running = key.begin_hmac()
+    inner = key.begin_hmac()
     for piece in pieces:
-        running.update(piece)
-    return running.digest()
+        inner.update(piece)
+    return key.end_hmac(inner)
 
 
 def key_named(keys: KeyRing, key_id: str, now: float) -> Key:

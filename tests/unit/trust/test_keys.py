@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import hmac
 import pickle
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import example, given
 from pyramid.exceptions import ConfigurationError
 
 from pyramid_restproxy.trust.keys import Key, KeyRing
@@ -47,13 +50,26 @@ def test_without_a_valid_key_nothing_is_signed():
         KeyRing([Key("a", b"s", 1.0)]).newest(2)
 
 
+def signed(key, *pieces):
+    inner = key.begin_hmac()
+    for piece in pieces:
+        inner.update(piece)
+    return key.end_hmac(inner)
+
+
 def test_an_hmac_begins_anew_each_time():
     key = Key("k", b"Jefe")
     key.begin_hmac().update(b"something else")
-    begun = key.begin_hmac()
-    begun.update(b"what do ya want for nothing?")
-    assert begun.hexdigest().startswith("5bdcc146bf60754e6a042426089575c7")  # RFC 4231
-    assert len(KeyRing([key])) == 1
+    made = signed(key, b"what do ya want ", b"for nothing?").hex()
+    assert made.startswith("5bdcc146bf60754e6a042426089575c7")  # RFC 4231
+
+
+@given(st.binary(min_size=1, max_size=200), st.lists(st.binary(max_size=99)))
+@example(b"k" * 64, [b"as long as a block"])
+@example(b"k" * 65, [b"longer"])
+def test_it_is_the_hmac_of_the_standard_library(secret, pieces):
+    expected = hmac.digest(secret, b"".join(pieces), "sha256")
+    assert signed(Key("k", secret), *pieces) == expected
 
 
 @pytest.mark.parametrize(
@@ -62,12 +78,17 @@ def test_an_hmac_begins_anew_each_time():
 def test_a_key_can_be_copied(copied):
     key = copied(Key("k", b"s", 5.0))
     assert (key.id, key.secret, key.not_after) == ("k", b"s", 5.0)
-    assert key.begin_hmac().digest() == Key("l", b"s").begin_hmac().digest()
+    assert signed(key, b"x") == signed(Key("l", b"s"), b"x")
 
 
 def test_two_keys_cannot_have_one_id():
     with pytest.raises(ConfigurationError, match="'a'"):
         KeyRing([Key("a", b"1"), Key("a", b"2")])
+    ring = KeyRing([Key("a", b"1")])
+    ring.add(Key("b", b"1"))
+    with pytest.raises(ConfigurationError, match="'b'"):
+        ring.add(Key("b", b"1"))
+    assert len(ring) == 2
 
 
 @pytest.mark.parametrize("not_after", ["2027-06-30", 1.8e12, float("nan"), True])
