@@ -39,6 +39,7 @@ from pyramid_restproxy.trust.limits import rate_limited_view, use_limiter
 from pyramid_restproxy.trust.registry import make_trust
 from pyramid_restproxy.trust.sealed import sealed_params, sealed_path, sealed_view
 from pyramid_restproxy.trust.tokens import set_token_validator, user_token_view
+from pyramid_restproxy.trust.varying import varying_view
 
 __all__ = ["includeme"]
 
@@ -47,6 +48,7 @@ __all__ = ["includeme"]
 ADMISSION = (
     ("exposed_methods", exposed_view),
     ("allow_from", allowed_from_view),
+    ("varying", varying_view),
     ("api_key", api_key_view),
     ("user_token", user_token_view),
     ("signed", signed_view),

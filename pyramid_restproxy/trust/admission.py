@@ -28,7 +28,6 @@ from pyramid_restproxy.trust.exposed import view_option
 from pyramid_restproxy.trust.refusals import BodyTooLarge, Forbidden
 from pyramid_restproxy.trust.registry import DEFAULT_PROFILE, trust_of
 from pyramid_restproxy.trust.signing import MAX_BODY, Signed, refused, verify
-from pyramid_restproxy.trust.varying import vary
 
 __all__ = ["allowed_from_view", "api_key_view", "signed_view", "spooled"]
 
@@ -54,14 +53,13 @@ def api_key_view(view: Any, info: Any) -> Any:
     if wanted is None or wanted is False:
         return view
     scopes, trust = _scopes(wanted), trust_of(info.registry)
-    name, field = trust.key_header, environ_key(trust.key_header)
+    field = environ_key(trust.key_header)
 
     def with_key(context: Any, request: Request) -> Response:
-        vary(request, name)
         presented = request.environ.get(field)
         route = request.matched_route.name if request.matched_route else ""
-        store = trust.store_of_keys()
-        request.api_key = check(store, presented, route, scopes, now=time.time())
+        keys, now = trust.key_store, time.time()
+        request.api_key = check(keys, presented, route, scopes, now=now)
         return view(context, request)
 
     return with_key
@@ -145,13 +143,12 @@ def signed_view(view: Any, info: Any) -> Any:
 
     def with_signature(context: Any, request: Request) -> Response:
         environ = request.environ
-        vary(request, "*")
         try:
             signed = verify(
                 profile,
                 wire_parts(environ),
                 spooled(environ),
-                trust.signing_ring(),
+                trust.signing_keys,
                 time.time(),
                 nonces=trust.nonces,
                 max_body=None,

@@ -101,7 +101,7 @@ def use_key_settings(config: Configurator) -> None:
     listed = "\n".join(settings.api_keys)
     for key in parse_keys(listed) + parse_keys(_text_of("api_keys", settings)):
         trust.own_keys.add(key)
-    if len(trust.own_keys) or trust.key_store is not None:
+    if len(trust.own_keys) or trust.key_store is not trust.own_keys:
         # A client's key is for us: the backend must not see it.
         _keep_from_backends(config, trust.key_header)
 
@@ -167,7 +167,7 @@ def add_signing_key(
     key = _key("add_signing_key", key_id, secret, not_after)
     config.action(
         ("restproxy signing key", key_id),
-        lambda: make_trust(config).signing_keys.append(key),
+        lambda: make_trust(config).signing_keys.add(key),
     )
 
 
@@ -178,10 +178,12 @@ def use_signing_settings(config: Configurator) -> None:
     """
     trust, settings = make_trust(config), settings_of(config.registry)
     name = f"{PREFIX}signing_keys"
-    trust.signing_keys += parse_key_lines(name, settings.signing_keys)
     listed = _text_of("signing_keys", settings).split("\n")
-    trust.signing_keys += parse_key_lines(f"{name}.file", listed)
-    trust.signing_ring()  # refuses an id that is there twice
+    for key in (
+        *parse_key_lines(name, settings.signing_keys),
+        *parse_key_lines(f"{name}.file", listed),
+    ):
+        trust.signing_keys.add(key)
     for backend in make_gateway(config).backends.values():
         wanted = backend.options.sign_with
         if wanted and backend.sign is None:
@@ -306,7 +308,7 @@ def add_sealing_key(
         )
     config.action(
         ("restproxy sealing key", key_id),
-        lambda: make_trust(config).sealing_keys.append(key),
+        lambda: make_trust(config).sealing_keys.add(key),
     )
 
 
@@ -317,8 +319,8 @@ def use_sealing_settings(config: Configurator) -> None:
     """
     trust, settings = make_trust(config), settings_of(config.registry)
     where = f"{PREFIX}sealing_keys"
-    trust.sealing_keys += parse_key_lines(where, settings.sealing_keys)
-    trust.sealing_ring()  # refuses an id that is there twice
+    for key in parse_key_lines(where, settings.sealing_keys):
+        trust.sealing_keys.add(key)
 
 
 def _key(directive: str, key_id: Any, secret: Any, not_after: float | None) -> Key:

@@ -11,7 +11,7 @@ from zope.interface import Interface
 from pyramid_restproxy.settings import settings_of
 from pyramid_restproxy.trust.api_keys import KeyStore, MemoryKeyStore
 from pyramid_restproxy.trust.key_lines import PROFILES
-from pyramid_restproxy.trust.keys import Key, KeyRing
+from pyramid_restproxy.trust.keys import KeyRing
 from pyramid_restproxy.trust.signing import NonceStore, Profile
 from pyramid_restproxy.trust.store import Store, StoreNonces, store_of
 from pyramid_restproxy.trust.validators import CachedValidator
@@ -62,25 +62,19 @@ class Trust:
     store: Store
     nonces: NonceStore
     own_keys: MemoryKeyStore = field(default_factory=MemoryKeyStore)
-    key_store: KeyStore | None = None
-    signing_keys: list[Key] = field(default_factory=list)
-    sealing_keys: list[Key] = field(default_factory=list)
+    key_store: KeyStore = field(init=False)
+    signing_keys: KeyRing = field(default_factory=KeyRing)
+    sealing_keys: KeyRing = field(default_factory=KeyRing)
     profiles: dict[str, Profile] = field(default_factory=dict)
     user_tokens: UserTokens | None = None
-    _signing_ring: KeyRing = field(default_factory=KeyRing, init=False)
 
-    def store_of_keys(self) -> KeyStore:
-        """Return where API keys are looked up."""
-        return self.own_keys if self.key_store is None else self.key_store
+    def __post_init__(self) -> None:
+        self.key_store = self.own_keys
 
-    def signing_ring(self) -> KeyRing:
-        """Return the keys for requests that come in.
-
-        Made anew where there are more than before: keys are only ever added.
-        """
-        if len(self._signing_ring) != len(self.signing_keys):
-            self._signing_ring = KeyRing(self.signing_keys)
-        return self._signing_ring
+    @property
+    def token_field(self) -> str:
+        """The name of the field that carries a user token."""
+        return TOKEN_FIELD if self.user_tokens is None else self.user_tokens.field
 
     def profile(self, name: str) -> Profile | None:
         """Return a way to sign: one that was added, else one that settings can name.
@@ -91,10 +85,6 @@ class Trust:
         if found is None and name in PROFILES:
             found = self.profiles[name] = PROFILES[name]()
         return found
-
-    def sealing_ring(self) -> KeyRing:
-        """Return the keys for sealed parameters."""
-        return KeyRing(self.sealing_keys)
 
 
 def make_trust(config: Configurator) -> Trust:

@@ -19,7 +19,6 @@ from pyramid.response import Response
 from pyramid_restproxy.trust.refusals import Forbidden, InvalidToken
 from pyramid_restproxy.trust.registry import trust_of
 from pyramid_restproxy.trust.sealing import seal, unseal
-from pyramid_restproxy.trust.varying import vary
 
 __all__ = ["PARAMETER", "open_sealed", "sealed_params", "sealed_path", "sealed_view"]
 
@@ -49,7 +48,7 @@ def sealed_params(
     :raises LookupError: where no sealing key is good.
     """
     now = time.time()
-    ring = trust_of(request.registry).sealing_ring()
+    ring = trust_of(request.registry).sealing_keys
     for_user = None if user is None else str(user)
     return seal(params, ring, path, int(now) + lifetime, now=now, user=for_user)
 
@@ -109,11 +108,10 @@ sealed_view.options = ("sealed",)  # type: ignore[attr-defined]
 
 
 def _user(request: Request) -> str:
-    """Return the id of the authenticated user; caches are told that it counts.
+    """Return the id of the authenticated user.
 
     :raises Forbidden: where there is none; the application may show its login.
     """
-    vary(request, "*")
     user = request.authenticated_userid
     if user is None:
         raise Forbidden("missing", "This resource is for the user it was made for.")
@@ -130,7 +128,7 @@ def open_sealed(request: Request, user: str | None = None) -> dict[str, Any]:
     tokens = request.GET.getall(PARAMETER)
     if len(tokens) != 1:
         raise InvalidToken("missing", "The sealed parameters are missing.")
-    ring = trust_of(request.registry).sealing_ring()
+    ring = trust_of(request.registry).sealing_keys
     values = unseal(tokens[0], ring, request.path_info, now=time.time(), user=user)
     if not values.keys().isdisjoint({*request.GET} - {PARAMETER}):
         raise InvalidToken(

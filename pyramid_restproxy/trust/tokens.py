@@ -44,7 +44,6 @@ from pyramid_restproxy.trust.validators import (
     IdentityUnavailable,
     TokenValidator,
 )
-from pyramid_restproxy.trust.varying import vary
 
 __all__ = [
     "revoke_user_token",
@@ -169,7 +168,7 @@ def admit(request: Request, way: str, tokens: UserTokens | None) -> Identity | N
     :raises IdentityUnavailable, StoreUnavailable: where that cannot be said.
     """
     field = TOKEN_FIELD if tokens is None else tokens.field
-    presented = _presented(request, field)
+    presented: str | None = request.environ.get(environ_key(field))
     if way == "dropped":
         request.environ.pop(environ_key(field), None)
         return None
@@ -177,7 +176,6 @@ def admit(request: Request, way: str, tokens: UserTokens | None) -> Identity | N
         raise InvalidToken("malformed", "This resource does not take a user token.")
     if way == "refused":
         return None
-    vary(request, field)
     if not presented and way == "required":
         raise _missing(request)
     if not presented:

@@ -286,7 +286,7 @@ def test_what_goes_out_is_signed_after_all_transforms():
 
 
 def verified(client, environ):
-    ring = trust_of(client.app.registry).signing_ring()
+    ring = trust_of(client.app.registry).signing_keys
     pieces = spooled(environ)
     return verify(RequestProfile(), wire_parts(environ), pieces, ring, time.time())
 

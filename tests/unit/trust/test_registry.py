@@ -21,15 +21,10 @@ def test_it_is_made_once_and_keys_are_added_to_it():
         config.add_sealing_key("b", b"2" * 32)
     trust = trust_of(config.registry)
     assert make_trust(config) is trust
-    assert isinstance(trust.signing_ring().get("a"), Key)
-    assert isinstance(trust.sealing_ring().get("b"), Key)
-    assert trust.signing_ring() is trust.signing_ring()
-    trust.signing_keys.append(Key("c", b"3" * 32))
-    assert [key.id for key in trust.signing_ring().valid(0)] == ["a", "c"]
-    assert trust.store_of_keys() is trust.own_keys
+    assert isinstance(trust.signing_keys.get("a"), Key)
+    assert isinstance(trust.sealing_keys.get("b"), Key)
+    assert trust.key_store is trust.own_keys
     assert trust.profile(DEFAULT_PROFILE) == RequestProfile()
-    trust.key_store = store = object()
-    assert trust.store_of_keys() is store
 
 
 def test_the_profiles_that_settings_can_name_are_there():

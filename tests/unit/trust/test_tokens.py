@@ -8,13 +8,11 @@ from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError, ConfigurationExecutionError
 from pyramid.httpexceptions import HTTPNotFound
 from pyramid.response import Response
-from pyramid.viewderivers import INGRESS
 
 from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.testing import Answer, FakeBackend
-from pyramid_restproxy.trust.admission import api_key_view
 from pyramid_restproxy.trust.api_keys import new_key
-from pyramid_restproxy.trust.exposed import expose_service, exposed_view
+from pyramid_restproxy.trust.exposed import expose_service
 from pyramid_restproxy.trust.identity import Identity
 from pyramid_restproxy.trust.memory_store import MemoryStore
 from pyramid_restproxy.trust.registry import trust_of
@@ -23,7 +21,6 @@ from pyramid_restproxy.trust.tokens import (
     revoke_user_token,
     send_user_token,
     set_token_validator,
-    user_token_view,
 )
 
 USERS = {
@@ -38,21 +35,13 @@ def validator(request, token):
     return USERS.get(token)
 
 
-def configured(config):
-    config.include("pyramid_restproxy")
-    config.add_view_deriver(exposed_view, "exposed", under=INGRESS, over="secured_view")
-    config.add_view_deriver(
-        user_token_view, "user_token", under="exposed", over="secured_view"
-    )
-
-
 def app(view=None, settings=None, prepare=set_token_validator, **options):
     def own(request):
         user = getattr(request, "user_token_identity", "nothing")
         return Response(getattr(user, "user_id", str(user)))
 
     with Configurator(settings=settings or {}) as config:
-        configured(config)
+        config.include("pyramid_restproxy")
         if prepare is set_token_validator:
             set_token_validator(config, validator)
         elif prepare:
@@ -251,7 +240,7 @@ def test_where_answers_are_kept():
 
 def gateway(url, **options):
     with Configurator() as config:
-        configured(config)
+        config.include("pyramid_restproxy")
         set_token_validator(config, validator)
         config.add_backend("b", url)
         config.add_proxy_route("r", "/r*tail", "b", **options)
@@ -364,24 +353,13 @@ def services(key, settings=None):
         return Response("ok")
 
     with Configurator(settings=settings or {}) as config:
-        configured(config)
-        config.add_view_deriver(
-            exposed_keys, "keys", under="exposed", over="user_token"
-        )
+        config.include("pyramid_restproxy")
         set_token_validator(config, validator)
         config.add_api_key("mobile", key)
         for name, view in (("private", private), ("public", public), ("s", strict)):
             config.add_route(name, f"/{name}")
             config.add_view(view, route_name=name)
         return webtest.TestApp(config.make_wsgi_app())
-
-
-def exposed_keys(view, info):
-    info.options.setdefault(
-        "api_key",
-        getattr(info.original_view, "__restproxy_exposed__", {}).get("api_key"),
-    )
-    return api_key_view(view, info)
 
 
 def test_services():
