@@ -37,10 +37,14 @@ class AllowedMethods:
 
     def __init__(self, value: Any, config: Configurator | None = None) -> None:
         self.methods = method_tokens(value)
+        self._text = f"allowed_methods = {','.join(self.methods)}"
 
     def text(self) -> str:
-        """Describe the predicate, the same for any order of the same methods."""
-        return f"allowed_methods = {','.join(self.methods)}"
+        """Describe the predicate, the same for any order of the same methods.
+
+        In ``not_()`` Pyramid asks for it with each request.
+        """
+        return self._text
 
     phash = text
 

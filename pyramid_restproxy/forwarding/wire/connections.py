@@ -132,6 +132,7 @@ class Connection:
     __slots__ = (
         "_sock",
         "_kernel_waits",
+        "_tells_state",
         "_poll",
         "_early",
         "_timeout",
@@ -146,6 +147,8 @@ class Connection:
         self._kernel_waits = os.name == "posix" and not isinstance(sock, ssl.SSLSocket)
         if self._kernel_waits:
             sock.settimeout(None)
+        is_linux = sys.platform == "linux"
+        self._tells_state = is_linux and sock.family != socket.AF_UNIX
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._early = b""
@@ -240,7 +243,9 @@ class Connection:
         pending = getattr(self._sock, "pending", None)
         if pending and pending():
             return True
-        return not _stands_silent(self._sock) and bool(self._poll.poll(0))
+        if self._tells_state and _stands_silent(self._sock):
+            return False
+        return bool(self._poll.poll(0))
 
     def _set_timeout(self, timeout: float | None) -> None:
         if timeout == self._timeout:
@@ -268,13 +273,11 @@ _ESTABLISHED = b"\1"  # the first byte of TCP_INFO
 
 
 def _stands_silent(sock: socket.socket) -> bool:
-    """Say whether Linux is sure that a TCP connection stands and nothing has come.
+    """Say whether Linux is sure that its TCP connection stands and nothing has come.
 
     A poll knows it too, but lets go of the interpreter's lock. Under load that costs
     more than all the rest of taking a connection from the pool.
     """
-    if sys.platform != "linux" or sock.family == socket.AF_UNIX:
-        return False
     try:
         state = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
         unread = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4)
