@@ -10,13 +10,16 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from pyramid.path import DottedNameResolver
 from pyramid.settings import asbool
 
 from pyramid_restproxy.grammar import TOKEN
 
 __all__ = [
+    "SEVERAL",
     "affinity",
     "boolean",
+    "called",
     "certificate",
     "fields",
     "host_policy",
@@ -29,6 +32,7 @@ __all__ = [
     "path",
     "proxy_url",
     "seconds",
+    "several",
     "share",
     "size",
     "statuses",
@@ -46,16 +50,33 @@ __all__ = [
 FORBIDDEN_TARGETS = frozenset({"GET", "HEAD", "TRACE", "CONNECT"})
 
 
-def words(value: object) -> tuple[str, ...]:
-    """Split a setting on white space and commas; sequences pass.
+#: What several values may be given in, where one of them is a str.
+SEVERAL = (tuple, list, set, frozenset)
 
-    :param value: str or a sequence of str.
+
+def several(value: object) -> tuple[Any, ...]:
+    """Read an option that takes one str or several.
+
+    :returns: in the order given; of a set sorted, which is the same in every process;
+        nothing for what is neither.
+    """
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, (set, frozenset)):
+        return tuple(sorted(value, key=str))
+    return tuple(value) if isinstance(value, SEVERAL) else ()
+
+
+def words(value: object) -> tuple[str, ...]:
+    """Split a setting on white space and commas; several words pass.
+
+    :param value: str, or a tuple, list or set of str.
     :returns: a tuple of non-empty str.
     """
     if isinstance(value, str):
         return tuple(word for word in re.split(r"[\s,]+", value) if word)
-    if isinstance(value, (tuple, list)) and all(isinstance(v, str) for v in value):
-        return tuple(value)
+    if isinstance(value, SEVERAL) and all(isinstance(v, str) for v in value):
+        return several(value)
     raise ValueError("expected words separated by spaces or commas")
 
 
@@ -167,6 +188,18 @@ def boolean(value: object) -> bool:
     raise ValueError("expected true or false")
 
 
+def called(value: object) -> Callable[..., Any]:
+    """Import what a dotted name names, which must be something to call."""
+    word = text(value)
+    try:
+        found = DottedNameResolver(None).resolve(word)
+    except ImportError as error:
+        raise ValueError(f"it cannot be imported: {error}") from error
+    if not callable(found):
+        raise ValueError(f"{word!r} cannot be called")
+    return found
+
+
 def one_of(*allowed: str) -> Callable[[object], str]:
     """Make a cast that takes one of `allowed`."""
 
@@ -268,16 +301,17 @@ _NO_VALUE = re.compile(r"[\r\n\0\u0100-\U0010ffff]")
 
 def fields(value: object) -> tuple[tuple[str, str], ...]:
     """Read header fields, ``Name: value``, one a line; or a mapping."""
+    expected = "expected 'Name: value' in latin-1, one a line"
     if isinstance(value, Mapping):
         pairs = [(str(name), str(content)) for name, content in value.items()]
     else:
-        pairs = [
-            (name.strip(), content.strip())
-            for name, _, content in (line.partition(":") for line in lines(value))
-        ]
+        parted = [line.partition(":") for line in lines(value)]
+        if not all(colon for _, colon, _ in parted):
+            raise ValueError(expected)  # the line may be a secret: not in the message
+        pairs = [(name.strip(), content.strip()) for name, _, content in parted]
     for name, content in pairs:
         if not TOKEN.fullmatch(name) or _NO_VALUE.search(content):
-            raise ValueError("expected 'Name: value' in latin-1, one a line")
+            raise ValueError(expected)
     return tuple(pairs)
 
 
@@ -296,7 +330,7 @@ def verification(value: object) -> bool | str:
 def certificate(value: object) -> str | tuple[str, str] | None:
     """Read a client certificate: one path, or certificate and key."""
     paths = words(value) if value else ()
-    if len(paths) > 2:
+    if len(paths) > 2 or isinstance(value, (set, frozenset)):  # the order counts
         raise ValueError("expected one path, or certificate and key")
     if len(paths) == 2:
         return paths[0], paths[1]

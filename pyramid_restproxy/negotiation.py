@@ -13,11 +13,13 @@ The rules, in the order in which they decide:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from webob.acceptparse import Accept
+
+from pyramid_restproxy.remembered import remembered
 
 __all__ = [
     "MAX_HEADER",
@@ -27,7 +29,6 @@ __all__ = [
     "add_vary",
     "best",
     "parse",
-    "readable",
     "scores",
 ]
 
@@ -35,6 +36,9 @@ __all__ = [
 #: cost of reading it must stay bounded.
 MAX_HEADER = 8192
 MAX_RANGES = 100
+
+#: A quoted string, closed or not, which is kept; or a semicolon that nothing follows.
+_EMPTY_PARAMETER = re.compile(r'("(?:[^"\\]|\\.?)*"?)|;[ \t]*(?=[;,]|\Z)', re.DOTALL)
 
 #: How closely a range names an offer: ``*/*``, ``type/*``, ``type/*+suffix``, exact.
 ANY, TYPE, SUFFIX, EXACT = 0, 1, 2, 3
@@ -76,14 +80,6 @@ class Score:
     specificity: int
 
 
-def readable(accept: str | None) -> str | None:
-    """Return an Accept field, or None where it is too long to be read.
-
-    To be asked before a field becomes the key of a cache, which would keep it.
-    """
-    return None if accept and len(accept) > MAX_HEADER else accept
-
-
 def parse(accept: str | None) -> tuple[MediaRange, ...] | None:
     """Read an Accept field.
 
@@ -91,23 +87,36 @@ def parse(accept: str | None) -> tuple[MediaRange, ...] | None:
     :returns: its ranges, or None where it expresses no wish: absent, empty,
         not well-formed, or over :data:`MAX_HEADER` or :data:`MAX_RANGES`.
     """
-    return _parse(readable(accept))
+    return None if accept and len(accept) > MAX_HEADER else _parse(accept)
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def _parse(accept: str | None) -> tuple[MediaRange, ...] | None:
     if not accept or accept.count(",") >= MAX_RANGES:
         return None
+    # RFC 9110 section 5.6.1.2: empty list elements count for nothing; section 5.5: nor
+    # does white space around a value, which not every server takes away.
+    stripped = accept.strip(" \t,")
     try:
-        # RFC 9110 section 5.6.1: empty list elements count for nothing; section 5.5:
-        # nor does white space around a value, which not every server takes away.
-        found = tuple(
-            _media_range(name, q, parameters)
-            for name, q, parameters, _ in Accept.parse(accept.strip(" \t"))
-        )
+        return _ranges(stripped) or None
+    except ValueError:
+        pass  # rare: WebOb reads all of the grammar but empty parameters
+    try:
+        return _ranges(_without_empty_parameters(stripped)) or None
     except ValueError:
         return None
-    return found or None
+
+
+def _without_empty_parameters(accept: str) -> str:
+    """Take out what counts for nothing (RFC 9110 section 5.6.6): ``a/b;;q=1;``."""
+    return _EMPTY_PARAMETER.sub(lambda match: match[1] or "", accept).rstrip(" \t")
+
+
+def _ranges(accept: str) -> tuple[MediaRange, ...]:
+    return tuple(
+        _media_range(name, q, parameters)
+        for name, q, parameters, _ in Accept.parse(accept)
+    )
 
 
 def _media_range(
@@ -122,7 +131,7 @@ def _normal(parameters: Iterable[tuple[str, str]]) -> Parameters:
     return frozenset((name.lower(), value) for name, value in parameters)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _offer(media_type: str) -> Offer:
     major, minor, parameters = Accept.parse_offer(media_type)
     return major.lower(), minor.lower(), _normal(parameters)

@@ -14,8 +14,10 @@ What lives elsewhere: which error it is (``exceptions``, and whoever raises).
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,6 +38,7 @@ from pyramid.config import Configurator
 from pyramid.exceptions import (
     BadCSRFOrigin,
     BadCSRFToken,
+    ConfigurationError,
     PredicateMismatch,
     URLDecodeError,
 )
@@ -44,6 +47,7 @@ from pyramid.httpexceptions import (
     HTTPInternalServerError,
     HTTPUnsupportedMediaType,
 )
+from pyramid.interfaces import IRendererFactory
 from pyramid.registry import Registry
 from pyramid.renderers import render
 from pyramid.request import Request
@@ -53,7 +57,7 @@ from pyramid.tweens import EXCVIEW, INGRESS
 from webob.cookies import RequestCookies
 from webob.request import BaseRequest
 
-from pyramid_restproxy.exceptions import MalformedRequest
+from pyramid_restproxy.exceptions import MalformedRequest, MissingExtra
 from pyramid_restproxy.grammar import TOKEN
 from pyramid_restproxy.markup import DECLARATION, carriable, element
 from pyramid_restproxy.negotiation import add_vary, best
@@ -61,10 +65,13 @@ from pyramid_restproxy.settings import Settings, settings_of
 
 __all__ = [
     "Problem",
+    "forbid_sniffing",
     "includeme",
+    "instance_of",
     "path_reference",
     "problem_of",
     "problem_response",
+    "require_template",
 ]
 
 log = logging.getLogger(__name__)
@@ -303,7 +310,7 @@ def problem_of(error: HTTPException, request: Request) -> Problem:
         status=error.status_int,
         title=error.title or "",
         detail=_public_detail(error, request.environ["PATH_INFO"].encode("latin-1")),
-        instance=path_reference(_raw_path(request.environ)),
+        instance=instance_of(request.environ),
         members=getattr(error, "problem_members", {}),
     )
 
@@ -334,10 +341,17 @@ def path_reference(path: bytes) -> str:
     return f"/.{quoted}" if quoted.startswith("//") else quoted
 
 
-def _raw_path(environ: Mapping[str, Any]) -> bytes:
+def instance_of(environ: Mapping[str, Any]) -> str:
+    """Return what a problem document calls the resource that was asked for.
+
+    :param environ: the WSGI environ; its path may be anything.
+    :returns: a relative reference; the empty string where the path is none.
+    """
     # Not request.path: it raises where the path is not UTF-8.
     path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    return path.encode("latin-1")
+    if not path.startswith("/"):
+        return ""
+    return path_reference(path.encode("latin-1", "replace"))
 
 
 def problem_response(
@@ -361,12 +375,21 @@ def problem_response(
         body = _html_page(problem, request, settings)
     else:
         body = chosen.write(problem)
-        kept += [("X-Content-Type-Options", "nosniff")]
+        forbid_sniffing(kept)
     if reads_accept and chosen.extension != extension:
         add_vary(kept, "Accept")
     encoded = body.encode("utf-8", "replace")  # a template may write what it wants
     kept += [("Content-Length", str(len(encoded)))]
     return Response(status=problem.status, headerlist=kept, app_iter=[encoded])
+
+
+def forbid_sniffing(headers: list[tuple[str, str]]) -> None:
+    """Tell browsers to take the content for what its type says, where nobody has.
+
+    :param headers: (name, value) pairs, changed in place.
+    """
+    if all(name.lower() != "x-content-type-options" for name, _ in headers):
+        headers.append(("X-Content-Type-Options", "nosniff"))
 
 
 def _reads_accept(request: Request) -> bool:
@@ -386,6 +409,25 @@ def _fields(given: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
         else:
             # Part of a value may mean something else than the whole.
             log.warning("field %a of an error cannot be sent: left out", name)
+
+
+def require_template(registry: Registry, template: str, wanted_by: str) -> None:
+    """Check at start-up that the language of a template is there.
+
+    :param template: the name of the template, or of a renderer.
+    :param wanted_by: what names it, the beginning of the error's sentence.
+    :raises ConfigurationError: where no renderer is registered for it.
+    :raises MissingExtra: where that is Jinja2, which is not installed.
+    """
+    language = os.path.splitext(template)[1] or template
+    if registry.queryUtility(IRendererFactory, name=language) is not None:
+        return
+    if language == ".jinja2" and importlib.util.find_spec("pyramid_jinja2") is None:
+        raise MissingExtra("jinja2", "pyramid_jinja2", wanted_by)
+    hint = ": config.include('pyramid_jinja2')" if language == ".jinja2" else ""
+    raise ConfigurationError(
+        f"{wanted_by}: no renderer is registered for {language!r}{hint}"
+    )
 
 
 def _html_page(problem: Problem, request: Request, settings: Settings) -> str:
@@ -412,6 +454,9 @@ def _html_page(problem: Problem, request: Request, settings: Settings) -> str:
 def problems_tween_factory(handler: Handler, registry: Registry) -> Handler:
     """Make the tween that gives every error a body its client can read."""
     settings = settings_of(registry)
+    if settings.error_template:
+        wanted_by = f"restproxy.error_template = {settings.error_template!r}"
+        require_template(registry, settings.error_template, wanted_by)
 
     def problems_tween(request: Request) -> Response:
         try:

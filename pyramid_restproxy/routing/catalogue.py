@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyramid.config import not_
-from pyramid.interfaces import IViewDeriverInfo
+from pyramid.interfaces import IRequest, IViewDeriverInfo
 from pyramid.registry import Registry
 from pyramid.request import Request
 from zope.interface import providedBy
@@ -176,9 +176,13 @@ class Catalogue:
         route = getattr(request, "matched_route", None)
         name = getattr(request, "view_name", "")
         context = getattr(request, "context", None)
+        interface = getattr(request, "request_iface", IRequest)
+        rows = self.of_route(route.name if route else None)
+        if route and interface.extends(IRequest):  # it has use_global_views=True
+            rows = rows + self.of_route(None)
         return [
             row
-            for row in self.of_route(route.name if route else None)
+            for row in rows
             if row.name == name and _is_for_context(row.context, context)
         ]
 

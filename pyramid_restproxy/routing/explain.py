@@ -10,7 +10,13 @@ from typing import Any
 
 from pyramid.exceptions import PredicateMismatch
 from pyramid.httpexceptions import HTTPException, HTTPNotFound
-from pyramid.interfaces import IRootFactory, IRoutesMapper, ITraverser
+from pyramid.interfaces import (
+    IRequest,
+    IRootFactory,
+    IRouteRequest,
+    IRoutesMapper,
+    ITraverser,
+)
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.traversal import DefaultRootFactory, ResourceTreeTraverser
@@ -88,6 +94,8 @@ def _route(request: Request) -> str | None:
     info = query(IRoutesMapper)(request)
     route = info["route"]
     request.matchdict, request.matched_route = info["match"], route
+    if route:
+        request.request_iface = query(IRouteRequest, name=route.name, default=IRequest)
     root_factory = query(IRootFactory, default=DefaultRootFactory)
     try:
         root = ((route and route.factory) or root_factory)(request)
@@ -106,13 +114,14 @@ def _view(request: Request) -> ViewRow | None:
     return None
 
 
-def _rank(row: ViewRow, context: Any) -> tuple[int, int]:
+def _rank(row: ViewRow, context: Any) -> tuple[bool, int, int]:
     """Say when Pyramid tries a view; the lowest rank comes first.
 
-    It begins with the nearest class or interface of the context, and there with the
-    predicates that weigh most.
+    It begins with the views of the route, then with the nearest class or interface of
+    the context, and there with the predicates that weigh most.
     """
     wanted = Interface if row.context is None else row.context
     spec = wanted if IInterface.providedBy(wanted) else implementedBy(wanted)
     order = list(providedBy(context).__sro__)
-    return order.index(spec) if spec in order else len(order), row.order
+    near = order.index(spec) if spec in order else len(order)
+    return row.route_name is None, near, row.order

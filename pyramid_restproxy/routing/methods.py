@@ -1,6 +1,6 @@
 """Request methods as values: tokens, sets of them, and the Allow field.
 
-Pure, and at the bottom of routing: nothing of ours is imported.
+Pure, and at the bottom of routing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from pyramid.config import not_
 from pyramid.exceptions import ConfigurationError
 
+from pyramid_restproxy.casts import several
 from pyramid_restproxy.grammar import TOKEN
 
 __all__ = ["ALLOW_ORDER", "ANY_METHOD", "MethodSet", "allow_order", "method_tokens"]
@@ -23,14 +24,14 @@ ALLOW_ORDER = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 def method_tokens(value: Any, option: str = "allowed_methods") -> tuple[str, ...]:
     """Read the methods given to a predicate.
 
-    :param value: a method or a sequence of methods (str), in any case.
+    :param value: a method, or several in a tuple, a list or a set, in any case.
     :param option: the name of the option, for the message.
     :returns: upper-cased, sorted, each once; with HEAD where GET is there.
     :raises ConfigurationError: where one of them is not a token
         (RFC 9110 section 5.6.2).
     """
-    found = (value,) if isinstance(value, str) else value
-    if not isinstance(found, (tuple, list, set, frozenset)) or not found:
+    found = several(value)
+    if not found:
         raise ConfigurationError(
             f"{option}={value!r}: expected a method or a tuple of methods"
         )

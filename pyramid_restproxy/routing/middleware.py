@@ -8,7 +8,7 @@ In an ini file::
     on_invalid = reject
 
 Takes the settings of ``restproxy.override.*`` without that prefix. The rules are
-those of the tween (``override``).
+those of the tween (``override``), also for the script of forms.
 """
 
 from __future__ import annotations
@@ -17,12 +17,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pyramid_restproxy.exceptions import MalformedRequest
-from pyramid_restproxy.routing.override import OverridePolicy, apply
+from pyramid_restproxy.routing.override import (
+    SCRIPTED,
+    OverridePolicy,
+    apply,
+    is_led_away,
+)
 from pyramid_restproxy.settings import parse_settings
 
 __all__ = ["MethodOverrideMiddleware", "filter_app_factory"]
 
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+StartResponse = Callable[..., Any]
+Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 class MethodOverrideMiddleware:
@@ -41,13 +47,27 @@ class MethodOverrideMiddleware:
         self.policy = policy or OverridePolicy()
 
     def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
+        self, environ: dict[str, Any], start_response: StartResponse
     ) -> Iterable[bytes]:
         try:
             apply(environ, self.policy)
         except MalformedRequest as refused:
             return refused(environ, start_response)
+        if SCRIPTED in environ:
+            start_response = _telling(start_response)
         return self.application(environ, start_response)
+
+
+def _telling(start_response: StartResponse) -> StartResponse:
+    """Tell the script of forms where a redirect leads, as the tween does."""
+
+    def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+        fields = {name.lower(): value for name, value in headers}
+        if is_led_away(int(status[:3]), fields.get("location")):
+            status = "200 OK"
+        return start_response(status, headers, *error)
+
+    return start
 
 
 def filter_app_factory(

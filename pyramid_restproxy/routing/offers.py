@@ -8,10 +8,10 @@ switched on), then Accept.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from pyramid_restproxy.interfaces import Representation
-from pyramid_restproxy.negotiation import Score, best, readable, scores
+from pyramid_restproxy.negotiation import Score, best, scores
+from pyramid_restproxy.remembered import remembered
 
 __all__ = ["Choice", "Offers", "choose", "weigh"]
 
@@ -101,15 +101,16 @@ def choose(
         return _named(offers.by_name(format_name), "format")
     if not reads_accept:
         return _named(offers.representations[0], "default")
-    return _by_accept(offers, readable(accept), strict)
+    return _by_accept((offers, accept, strict))
 
 
 def _named(found: Representation | None, by: str) -> Choice | None:
     return Choice(found, found.media_type, by, vary=False) if found else None
 
 
-@lru_cache(maxsize=1024)
-def _by_accept(offers: Offers, accept: str | None, strict: bool) -> Choice | None:
+@remembered(1024)
+def _by_accept(asked: tuple[Offers, str | None, bool]) -> Choice | None:
+    offers, accept, strict = asked
     # Where one name is on offer there is nothing that could vary; an alias is another.
     vary = len(offers.media_types) > 1
     score = best(accept, offers.media_types)

@@ -23,6 +23,7 @@ from pyramid_restproxy.settings import Settings
 
 __all__ = [
     "ORIGINAL",
+    "SCRIPTED",
     "Override",
     "OverridePolicy",
     "PushedBack",
@@ -31,6 +32,7 @@ __all__ = [
     "decide",
     "form_values",
     "from_client",
+    "is_led_away",
     "read_up_to",
 ]
 
@@ -38,6 +40,8 @@ __all__ = [
 ORIGINAL = "http_method_override.original_method"
 #: Environ key of where an override came from, ``field`` or ``header``.
 SOURCE = "http_method_override.source"
+#: Environ key of the field by which ``static/forms.js`` marks its requests.
+SCRIPTED = "HTTP_X_REST_FORM"
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
@@ -364,3 +368,14 @@ def _plain_field(head: bytes) -> bytes | None:
     if b"filename" in found or b"filename*" in found:
         return None
     return found.get(b"name")
+
+
+def is_led_away(status: int, location: str | None) -> bool:
+    """Say whether an answer is a redirect that forms follow with GET.
+
+    The script of forms is told so in a 200, beside Location, and the browser goes
+    there. By itself ``fetch`` repeats PUT, PATCH and DELETE at the target of a 301 or
+    302, where DELETE would do harm, and reads a page that the browser asks for once
+    more. 307 and 308 mean that the method is repeated (RFC 9110 section 15.4).
+    """
+    return status in (301, 302, 303) and bool(location)

@@ -14,6 +14,7 @@ from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError
 from pyramid.request import Request
 
+from pyramid_restproxy.casts import several
 from pyramid_restproxy.routing.methods import method_tokens
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "RequestContentTypes",
     "allowed_methods",
     "extension",
+    "split_options",
 ]
 
 _EXTENSION = re.compile(r"\.[^./;?#\s]+")
@@ -61,8 +63,8 @@ class Extension:
     """
 
     def __init__(self, value: Any, config: Configurator | None = None) -> None:
-        found = (value,) if isinstance(value, str) else value
-        if not isinstance(found, (tuple, list, set, frozenset)) or not found:
+        found = several(value)
+        if not found:
             raise ConfigurationError(
                 f"extension={value!r}: expected '.json' or a tuple"
             )
@@ -102,8 +104,8 @@ class RequestContentTypes:
     """
 
     def __init__(self, value: Any, config: Configurator | None = None) -> None:
-        found = (value,) if isinstance(value, str) else value
-        if not isinstance(found, (tuple, list)) or not found:
+        found = several(value)
+        if not found:
             raise ConfigurationError(
                 f"request_content_types={value!r}: expected a media type or a tuple"
             )
@@ -170,6 +172,24 @@ class OverrideSwitch(RouteSwitch):
 
 
 SWITCHES = (ExtensionsSwitch, AcceptSwitch, OverrideSwitch)
+
+#: What a directive that adds routes and their views gives to the routes. What Pyramid
+#: knows of both is said of the route: where it does not fit, another route may.
+ROUTE_OPTIONS = frozenset(
+    {"accept", "custom_predicates", "extension", "factory", "header", "inherit_slash"}
+    | {"path_info", "pregenerator", "request_method", "request_param", "traverse"}
+    | {"use_global_views", "xhr", *(switch.name for switch in SWITCHES)}
+)
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split the options of a directive that adds routes and their views.
+
+    :returns: those of the routes (:data:`ROUTE_OPTIONS`), those of the views.
+    """
+    route = {name: options[name] for name in options if name in ROUTE_OPTIONS}
+    view = {name: options[name] for name in options if name not in ROUTE_OPTIONS}
+    return route, view
 
 
 def allowed_methods(*methods: str) -> AllowedMethods:

@@ -7,9 +7,7 @@ The renderer then writes what was chosen. The choice itself is ``offers``.
 
 from __future__ import annotations
 
-import importlib.util
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -24,10 +22,15 @@ from pyramid.request import Request
 from pyramid.response import Response
 from webob.acceptparse import Accept
 
-from pyramid_restproxy.exceptions import MissingExtra, NotAcceptable
+from pyramid_restproxy.casts import SEVERAL, several
+from pyramid_restproxy.exceptions import NotAcceptable
 from pyramid_restproxy.interfaces import IRepresentations, Representation
 from pyramid_restproxy.negotiation import add_vary
-from pyramid_restproxy.problems import path_reference
+from pyramid_restproxy.problems import (
+    forbid_sniffing,
+    path_reference,
+    require_template,
+)
 from pyramid_restproxy.renderers import BUILTIN
 from pyramid_restproxy.renderers.base import set_content_type
 from pyramid_restproxy.routing.catalogue import catalogue_of, row_of
@@ -57,8 +60,8 @@ def add_representation(
     name: str,
     media_type: str,
     *,
-    extension: str | Sequence[str] = (),
-    aliases: Sequence[str] = (),
+    extension: str | Collection[str] = (),
+    aliases: Collection[str] = (),
     renderer: str | None = None,
     charset: str = "",
 ) -> None:
@@ -116,12 +119,12 @@ def _name(name: Any) -> str:
     return name
 
 
-def _sequence(name: str, value: Any) -> Sequence[Any]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
+def _sequence(name: str, value: Any) -> tuple[Any, ...]:
+    if isinstance(value, str) or not isinstance(value, SEVERAL):
         raise ConfigurationError(
             f"representation {name!r}: aliases={value!r}: expected media types"
         )
-    return value
+    return several(value)
 
 
 def _media_type(name: str, media_type: Any) -> str:
@@ -161,7 +164,8 @@ def offers_of(info: IViewDeriverInfo) -> Offers | None:
     if template is not None and not isinstance(template, str):
         raise ConfigurationError(f"template={template!r}: expected a template's name")
     if template:
-        _require_template(info, template)
+        wanted_by = f"template={template!r} of {_describe(info)}"
+        require_template(info.registry, template, wanted_by)
     found = _named_representations(info, bool(template))
     for each in found:
         _require_renderer(info.registry, each, info)
@@ -198,7 +202,7 @@ def _named_representations(
         found = [_known(known, name, "restproxy.representations") for name in names]
         found = [each for each in found if has_template or not each.template]
     else:
-        names = (names,) if isinstance(names, str) else names
+        names = several(names) or names
         found = [_known(known, name, _describe(info)) for name in names]
         for each in found:
             if each.template and not has_template:
@@ -217,20 +221,6 @@ def _known(known: dict[str, Representation], name: Any, where: str) -> Represent
             f"There are: {', '.join(known)}"
         )
     return known[name]
-
-
-def _require_template(info: IViewDeriverInfo, template: str) -> None:
-    """Check at start-up that the template's language is there."""
-    language = os.path.splitext(template)[1]
-    if info.registry.queryUtility(IRendererFactory, name=language) is not None:
-        return
-    if language == ".jinja2" and importlib.util.find_spec("pyramid_jinja2") is None:
-        raise MissingExtra("jinja2", "pyramid_jinja2", f"template={template!r}")
-    hint = ": config.include('pyramid_jinja2')" if language == ".jinja2" else ""
-    raise ConfigurationError(
-        f"{_describe(info)} has template={template!r}, and no renderer is registered "
-        f"for {language!r}{hint}"
-    )
 
 
 def _require_renderer(
@@ -352,14 +342,14 @@ def alternate_path(request: Request, representation: Representation) -> str:
 
     :returns: a relative reference (RFC 3986 section 4.2) that leads to no other host;
         the empty string where it has no URL of its own: it has no extension
-        that this route knows, or the path ends in a slash.
+        that this route knows, or the path ends in a slash or is that of a mount point.
     """
     known = rest_of(request).extensions
     extension = next((e for e in representation.extensions if e in known), None)
     path = request.path_info
     if request.path_extension is not None:
         path = path[: -len(request.path_extension)]
-    if extension is None or path.endswith("/"):
+    if extension is None or not path or path.endswith("/"):
         return ""
     reference = path_reference((request.script_name + path).encode("utf-8"))
     query = quote(request.query_string, safe=_IN_QUERIES, encoding="latin-1")
@@ -435,4 +425,4 @@ def _set_type(response: Response, choice: Choice) -> None:
     """Set Content-Type, where the view has not set one of its own."""
     set_content_type(response, choice.content_type)
     if choice.representation.name != "html":
-        response.headerlist.append(("X-Content-Type-Options", "nosniff"))
+        forbid_sniffing(response.headerlist)

@@ -28,6 +28,7 @@ import venusian
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError
 
+from pyramid_restproxy.routing.predicates import split_options
 from pyramid_restproxy.routing.representations import NEGOTIATED
 
 __all__ = ["ACTIONS", "Action", "add_rest_resource", "rest_resource"]
@@ -104,7 +105,9 @@ def add_rest_resource(
         ``renderer`` than ``negotiated`` takes no part in `template` and
         `representations`.
     :param factory: the root factory of the routes.
-    :param options: view options of all actions, e.g. ``permission='edit'``.
+    :param options: route predicates and the switches of the route (``extensions``,
+        ``accept_negotiation``, ``method_override``) go to all routes, all else
+        (``permission``, ``require_csrf``, ...) to the views of all actions.
     :raises ConfigurationError: where an argument is not what it must be, or the
         class has none of the methods.
 
@@ -115,6 +118,7 @@ def add_rest_resource(
     actions = _actions(name, pattern, resource, views or {})
     for each in (options, *(views or {}).values()):
         _require_view_options(name, each)
+    of_routes, of_views = split_options(options)
     intr = config.introspectable(
         "restproxy resources", name, f"{pattern} -> {resource.__qualname__}", "resource"
     )
@@ -129,8 +133,9 @@ def add_rest_resource(
     config.action(("restproxy resource", name), introspectables=(intr,))
     patterns = _patterns(pattern, item)
     for route in dict.fromkeys(action.route for action in actions):
-        config.add_route(route_name(name, route), patterns[route], factory=factory)
-        intr.relate("routes", route_name(name, route))
+        full = route_name(name, route)
+        config.add_route(full, patterns[route], factory=factory, **of_routes)
+        intr.relate("routes", full)
     for action in actions:
         own = dict((views or {}).get(action.name, {}))
         # An action with a renderer of its own offers nothing and needs no template.
@@ -141,7 +146,7 @@ def add_rest_resource(
             attr=action.name,
             route_name=route_name(name, action.route),
             allowed_methods=action.verb,
-            **(usual | options | own),
+            **(usual | of_views | own),
         )
 
 

@@ -1,8 +1,8 @@
 """The two tweens of routing, and in which order they stand.
 
 ``override`` is near the ingress: routing, CSRF check and predicates must see the
-effective method. It also makes the redirects for the script of forms
-(``static/forms.js``) mean what they mean after a form. ``refusals`` is nearest to the
+effective method. It also tells the script of forms (``static/forms.js``) where a
+redirect leads. ``refusals`` is nearest to the
 router, under Pyramid's exception views, so that these can give 405, 415 and 406 a
 face of their own.
 """
@@ -19,7 +19,13 @@ from zope.interface import implementer
 
 from pyramid_restproxy.exceptions import MalformedRequest
 from pyramid_restproxy.interfaces import IMethodOverridden
-from pyramid_restproxy.routing.override import Override, OverridePolicy, apply
+from pyramid_restproxy.routing.override import (
+    SCRIPTED,
+    Override,
+    OverridePolicy,
+    apply,
+    is_led_away,
+)
 from pyramid_restproxy.routing.refusals import answer as answer_missing
 from pyramid_restproxy.settings import settings_of
 
@@ -29,9 +35,6 @@ Handler = Callable[[Request], Response]
 
 OVERRIDE = "pyramid_restproxy.routing.tweens.override_tween_factory"
 REFUSALS = "pyramid_restproxy.routing.tweens.refusals_tween_factory"
-
-#: Environ key of the field by which ``static/forms.js`` marks its requests.
-SCRIPTED = "HTTP_X_REST_FORM"
 
 
 @implementer(IMethodOverridden)
@@ -64,21 +67,11 @@ def override_tween_factory(handler: Handler, registry: Registry) -> Handler:
             if applied and registry.has_listeners:
                 registry.notify(MethodOverridden(request, applied))
         response = handler(request)
-        if SCRIPTED in environ:
-            _follow_with_get(response)
+        if SCRIPTED in environ and is_led_away(response.status_code, response.location):
+            response.status_code = 200
         return response
 
     return override_tween
-
-
-def _follow_with_get(response: Response) -> None:
-    """Make a redirect one that is followed with GET, whatever the method was.
-
-    After a form browsers do so anyway; ``fetch`` repeats PUT, PATCH and DELETE at the
-    target, where DELETE would do harm. 307 and 308 mean that (RFC 9110 section 15.4).
-    """
-    if response.status_code in (301, 302):
-        response.status_code = 303
 
 
 def refusals_tween_factory(handler: Handler, registry: Registry) -> Handler:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from os.path import join
+
 import pytest
 
 from pyramid_restproxy import casts
@@ -11,7 +13,18 @@ from pyramid_restproxy import casts
     "cast, raw, value",
     [
         (casts.words, "a, b\n c", ("a", "b", "c")),
-        (casts.words, ["a", "b"], ("a", "b")),
+        (casts.words, ["b", "a"], ("b", "a")),
+        (casts.words, {"b", "a"}, ("a", "b")),
+        (casts.words, frozenset(), ()),
+        (casts.override_methods, {"put", "DELETE"}, ("DELETE", "PUT")),
+        (casts.several, "a b", ("a b",)),
+        (casts.several, ["b", "a"], ("b", "a")),
+        (casts.several, frozenset("cab"), ("a", "b", "c")),
+        (casts.several, {"a": 1}, ()),
+        (casts.several, None, ()),
+        (casts.called, " os.path.join ", join),
+        (casts.called, "os.path:join", join),
+        (casts.certificate, ["c", "k"], ("c", "k")),
         (casts.lines, "\n a b \n\n c", ("a b", "c")),
         (casts.lines, ("a b",), ("a b",)),
         (casts.boolean, "On", True),
@@ -36,6 +49,9 @@ def test_what_it_means(cast, raw, value):
     "cast, raw",
     [
         (casts.words, 7),
+        (casts.words, {"a", 7}),
+        (casts.certificate, {"c", "k"}),  # which is the key?
+        (casts.called, ".relative"),
         (casts.tokens, "a b(c"),
         (casts.seconds, "-1"),
         (casts.number, "-1"),
@@ -45,6 +61,7 @@ def test_what_it_means(cast, raw, value):
         (casts.weighted_urls, ["weight=2"]),
         (casts.weighted_urls, ["a", "weight=0"]),
         (casts.fields, "no colon here"),
+        (casts.fields, "A: 1\nnocolon"),
         (casts.fields, {"A": "1\r\nB: 2"}),
         (casts.fields, {"A B": "1"}),
         (casts.tokens_or_nothing, "a b"),
@@ -69,6 +86,8 @@ def test_what_it_is_not(cast, raw):
         (casts.share, "half", "between 0 and 1"),
         (casts.statuses, "5xx", "400 to 599"),
         (casts.token, "", "a name"),
+        (casts.called, "os.path.sep", "cannot be called"),
+        (casts.called, "nowhere.at_all", "cannot be imported: .*nowhere"),
         (casts.http_versions, "", "1.1"),
         (casts.http_versions, "nonsense", "1.1"),
     ],
@@ -81,3 +100,10 @@ def test_errors_say_what_is_expected(cast, value, says):
 
 def test_versions_of_http():
     assert casts.http_versions("1.1 2") == ("1.1", "2")
+
+
+def test_a_field_without_a_colon_is_not_repeated():
+    """Who forgot the name had a field of that name; it may be a secret."""
+    with pytest.raises(ValueError, match="one a line") as caught:
+        casts.fields("thesecret")
+    assert "thesecret" not in str(caught.value)

@@ -34,6 +34,7 @@ ROOMS = [
     "casts",
     "grammar",
     "markup",
+    "remembered",
     "interfaces",
 ]
 

@@ -17,6 +17,7 @@ import webtest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyramid.config import Configurator
+from pyramid.exceptions import ConfigurationError
 from pyramid.httpexceptions import (
     HTTPBadRequest,
     HTTPConflict,
@@ -284,10 +285,43 @@ def test_a_page_of_the_applications_own(tmp_path):
 
 
 def test_a_broken_page_is_logged_and_the_packaged_one_sent(caplog):
-    settings = {"restproxy.error_template": "nope.unknown"}
-    answer = get(HTTPConflict("taken"), "text/html", settings=settings)
+    settings = {"restproxy.error_template": "nope.jinja2"}
+    answer = get(
+        HTTPConflict("taken"),
+        "text/html",
+        settings=settings,
+        configure=lambda config: config.include("pyramid_jinja2"),
+    )
     assert answer.status_int == 409 and "taken" in answer.text
     assert "restproxy.error_template" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "template, says",
+    [
+        ("page.unknown", r"error_template = 'page.unknown': .* for '.unknown'"),
+        ("page", "for 'page'"),
+        ("page.jinja2", r"config.include\('pyramid_jinja2'\)"),
+    ],
+)
+def test_a_page_in_a_language_that_is_not_there_is_refused_at_start_up(template, says):
+    """Each error was logged as two, and the packaged page sent."""
+    with pytest.raises(ConfigurationError, match=says):
+        app(settings={"restproxy.error_template": template})
+
+
+def test_a_page_may_be_written_by_a_renderer_of_any_name():
+    def configure(config):
+        config.add_renderer("own", lambda info: lambda value, system: value["title"])
+
+    settings = {"restproxy.error_template": "own"}
+    answer = get(HTTPConflict(), "text/html", settings=settings, configure=configure)
+    assert answer.text == "Conflict"
+
+
+def test_what_an_error_says_of_sniffing_is_said_once():
+    error = HTTPConflict(headers={"X-Content-Type-Options": "nosniff"})
+    assert get(error).headers.getall("X-Content-Type-Options") == ["nosniff"]
 
 
 @pytest.mark.parametrize("path", ["/a%ff", "/r?a=%ff", "/r?%ff"])

@@ -10,8 +10,9 @@
    A redirect must be followed with GET, as after a form. fetch() does so for POST, but
    repeats PUT, PATCH and DELETE at the target of a 301 or 302 (Fetch standard, "HTTP-
    redirect fetch"): a view that deletes an item and leads to the list would have the
-   list deleted too. And it never shows a script where a redirect leads. So requests
-   say X-Rest-Form, and the override tween answers those with 303 instead. */
+   list deleted too. It never shows a script where a redirect leads, and reads the page,
+   which is then asked for twice: what is to be shown once ("Saved.") is lost. So requests
+   say X-Rest-Form, and the override tween, or filter, answers 200 with that Location. */
 (() => {
   "use strict";
 
@@ -75,11 +76,29 @@
       new CustomEvent(name, { bubbles: true, cancelable: true, detail: { response } })
     );
 
+  // Where the server leads, else null. Without the tween fetch() has been there.
+  const target = (response) => {
+    const said = response.status === 200 && response.headers.get("Location");
+    if (!said) return response.redirected ? new URL(response.url) : null;
+    const url = new URL(said, response.url);
+    // Browsers follow a redirect to no other scheme; javascript: would be run here.
+    if (!/^https?:$/.test(url.protocol)) throw new TypeError("not a web address");
+    return url;
+  };
+
+  const go = (url) => {
+    const here = location.href.split("#")[0];
+    location.assign(url);
+    // Only the fragment is new: the browser would show the old page.
+    if (url.hash && url.href.split("#")[0] === here) location.reload();
+  };
+
   const finish = (form, response) => {
     if (!announce(form, "rest:done", response)) return;
     const gone = form.dataset.restRemove && form.closest(form.dataset.restRemove);
+    const url = target(response);
     if (gone) gone.remove();
-    else if (response.redirected) location.assign(response.url);
+    else if (url) go(url);
     else location.reload();
   };
 

@@ -199,3 +199,44 @@ def test_a_mistake_of_the_application_is_not_the_clients():
 
     with pytest.raises(UnicodeDecodeError):
         explained(configure, "/y")
+
+
+def use_global_views(config):
+    config.add_route("y", "/y", use_global_views=True)
+    config.add_view(data, request_method="PUT", renderer="json")
+    config.add_view(lambda r: Response("all"), request_method="GET", request_param="q")
+    config.add_view(lambda r: Response("own"), route_name="y", request_method="GET")
+
+
+@pytest.mark.parametrize(
+    "method, status, refusal",
+    [
+        ("GET", 200, None),
+        ("PUT", 200, None),
+        ("DELETE", 405, "method not allowed"),
+        (
+            "OPTIONS",
+            200,
+            "none: OPTIONS is answered, Allow: GET, HEAD, PUT, OPTIONS",
+        ),
+    ],
+)
+def test_views_of_all_routes_are_explained_where_the_route_has_them(
+    method, status, refusal
+):
+    """A view that answered was no view for ``prest explain``."""
+    decision, response = explained(use_global_views, "/y", method=method)
+    assert (response.status_int, decision.refusal) == (status, refusal)
+
+
+def test_views_of_the_route_are_tried_before_those_of_all_routes():
+    def configure(config):
+        config.add_route("y", "/y", use_global_views=True)
+        config.add_view(lambda r: Response("own"), route_name="y")
+        config.add_view(
+            data, request_param="q", renderer="negotiated", representations=("json",)
+        )
+
+    headers = {"Accept": "image/png"}
+    decision, response = explained(configure, "/y?q=1", headers=headers)
+    assert (response.text, decision.refusal) == ("own", None)

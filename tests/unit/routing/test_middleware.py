@@ -48,3 +48,27 @@ def test_a_body_that_cannot_be_read_is_400():
     request = webtest.TestRequest.blank("/", form, method="POST")
     request.environ["wsgi.input"] = Broken()
     assert "cannot be read" in testapp.do_request(request, status=400).text
+
+
+@pytest.mark.parametrize(
+    "status, fields, answered",
+    [
+        ("302 Found", [("location", "/list")], 200),
+        ("303 See Other", [("Location", "/list")], 200),
+        ("302 Found", [], 302),
+        ("307 Temporary Redirect", [("Location", "/list")], 307),
+        ("201 Created", [("Location", "/list")], 201),
+    ],
+)
+def test_the_script_is_told_where_a_redirect_leads(status, fields, answered):
+    """``fetch`` repeated DELETE at the target: only the tween had this rule."""
+
+    def leading(environ, start_response):
+        start_response(status, [("Content-Type", "text/plain"), *fields])
+        return [b"there"]
+
+    testapp = webtest.TestApp(MethodOverrideMiddleware(leading))
+    told = testapp.delete("/", headers={"X-Rest-Form": "1"}, status="*")
+    assert (told.status_int, told.text) == (answered, "there")
+    assert told.headers.get("Location") == ("/list" if fields else None)
+    assert testapp.delete("/", status="*").status == status

@@ -99,6 +99,12 @@ def test_a_chunked_body_is_a_body():
     assert not predicate(None, given)
 
 
+@pytest.mark.parametrize("kind", [tuple, list, set, frozenset])
+def test_types_of_the_body_may_be_given_in_a_set(kind):
+    found = p.RequestContentTypes(kind(["text/csv", "text/plain"]))
+    assert found.media_types == ("text/csv", "text/plain")
+
+
 @pytest.mark.parametrize("value", ["json", 7, None, (), ("a/b", 7), "a/b;c=d"])
 def test_what_is_no_media_type(value):
     with pytest.raises(ConfigurationError, match="request_content_types="):
@@ -177,3 +183,11 @@ def test_not_works_for_the_type_of_the_body():
     testapp = app(configure)
     assert testapp.post("/r", b"x", {"Content-Type": "text/csv"}).text == "csv"
     assert testapp.post("/r", b"x", {"Content-Type": "a/b"}).text == "other"
+
+
+def test_options_of_the_route_and_of_its_views():
+    switches = {"extensions": False, "method_override": False}
+    route = {"xhr": True, "factory": "x", **switches}
+    view = {"permission": "edit", "http_cache": 5, "allowed_methods": "GET"}
+    assert p.split_options({**view, **route}) == (route, view)
+    assert p.split_options({}) == ({}, {})

@@ -347,3 +347,36 @@ def test_a_route_restricted_by_the_callable_for_old_code():
 
     refused = app(configure).delete("/r", status=405)
     assert refused.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+def global_views(config):
+    """A view of a route and views of all routes, for one context."""
+    found = {"factory": lambda request: Thing(), "use_global_views": True}
+    config.add_route("g", "/g", **found)
+    config.add_route("own", "/own", factory=found["factory"])
+    config.add_view(ok, context=Thing, request_method="GET")
+    config.add_view(
+        ok, context=Thing, request_method="PUT", request_content_types="text/plain"
+    )
+    config.add_view(ok, context=Thing, route_name="g", request_method="DELETE")
+    config.add_view(ok, context=Thing, route_name="own", request_method="DELETE")
+
+
+class Thing:
+    pass
+
+
+def test_a_route_with_global_views_has_their_methods_too():
+    """They were not in Allow, and without views of the route's own it was 404."""
+    testapp = app(global_views)
+    allow = "GET, HEAD, PUT, DELETE, OPTIONS"
+    assert testapp.post("/g", status=405).headers["Allow"] == allow
+    assert testapp.options("/g").headers["Allow"] == allow
+    wrong = {"Content-Type": "text/csv"}
+    assert testapp.put("/g", "a,b", headers=wrong, status=415)
+    assert testapp.get("/g").text == testapp.delete("/g").text == "ok"
+
+
+def test_a_route_without_global_views_has_its_own_methods():
+    refused = app(global_views).get("/own", status=405)
+    assert refused.headers["Allow"] == "DELETE, OPTIONS"

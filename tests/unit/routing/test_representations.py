@@ -114,6 +114,23 @@ def test_introspectable_and_conflict():
         config.commit()
 
 
+@pytest.mark.parametrize("kind", [list, set, frozenset])
+def test_values_may_be_given_in_a_set(kind):
+    def configure(config):
+        config.add_representation(
+            "hal",
+            "application/hal+json",
+            renderer="json",
+            aliases=kind(["a/b"]),
+            extension=kind([".hal"]),
+        )
+
+    testapp = app(configure, options={"representations": kind(["hal", "xml"])})
+    assert testapp.get("/r", headers=accept("a/b")).content_type == "a/b"
+    assert testapp.get("/r").content_type == "application/hal+json"
+    assert testapp.get("/r.hal")
+
+
 @pytest.mark.parametrize(
     "arguments, says",
     [
@@ -278,6 +295,21 @@ def test_links_of_a_path_with_two_slashes_lead_to_no_other_host(script_name, pat
     assert urlsplit(at_us)[1:3] == ("a", "//evil/x.json")
 
 
+@pytest.mark.parametrize("path", ["", "/"])
+def test_there_are_no_links_out_of_a_mounted_application(path):
+    """The alternates of ``/app`` were ``/app.json``, which is another's."""
+
+    def ask(application, wanted):
+        request = Request.blank("/", headers=accept(wanted))
+        request.script_name, request.path_info = "/app", path
+        return request.get_response(application)
+
+    answer = ask(anywhere({"restproxy.advertise_alternates": "true"}), "*/*")
+    assert "Content-Location" not in answer.headers and "Link" not in answer.headers
+    refused = ask(anywhere(), "image/png")
+    assert not [each for each in refused.json["available"] if "href" in each]
+
+
 def test_a_query_adds_no_link():
     request = Request.blank("/x", accept="application/json")
     request.environ["QUERY_STRING"] = 'a[]=%20&b="\xe9>;a,<//evil/y'
@@ -318,6 +350,17 @@ def test_vary_is_merged():
         return {}
 
     assert app(view=view).get("/r").headers.getall("Vary") == ["Cookie, accept"]
+
+
+def test_what_a_view_says_of_sniffing_is_said_once():
+    """Two fields of that name are read as ``nosniff, nosniff``."""
+
+    def view(request):
+        request.response.headers["x-content-type-options"] = "nosniff"
+        return {}
+
+    answer = app(view=view).get("/r")
+    assert answer.headers.getall("X-Content-Type-Options") == ["nosniff"]
 
 
 def test_a_view_that_says_nothing_is_204():

@@ -139,6 +139,44 @@ def test_options_for_one_and_for_all():
     assert testapp.get("/r.xml", headers=headers).content_type == "application/xml"
 
 
+@pytest.mark.parametrize(
+    "switch, path, seen",
+    [
+        (None, "/r/report.json", ("report", "Accept", "PATCH")),
+        ("extensions", "/r/report.json", ("report.json", "Accept", "PATCH")),
+        ("accept_negotiation", "/r/report", ("report", None, "PATCH")),
+        ("method_override", "/r/report", ("report", "Accept", "POST")),
+    ],
+)
+def test_the_switches_of_a_route(switch, path, seen):
+    """They were unknown view options."""
+
+    class Reports(ReadWrite):
+        def show(self):
+            return {"id": self.request.matchdict["id"]}
+
+        def update(self):
+            return {"made": True}
+
+    switched = {} if switch is None else {switch: False}
+    _, testapp = make("r", "/r", Reports, representations=("json", "xml"), **switched)
+    shown = testapp.get(path, headers=JSON)
+    varies = testapp.get("/r/report").headers.get("Vary")
+    override = testapp.post("/r/1", {"_method": "PATCH"}, status="*")
+    method = "PATCH" if override.status_int == 200 else "POST"
+    assert (shown.json["id"], varies, method) == seen
+
+
+def test_where_the_route_of_a_resource_does_not_fit_another_may():
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_rest_resource("new", "/r", ReadWrite, request_param="v=2")
+        config.add_rest_resource("old", "/r", ReadOnly, factory=lambda r: "old")
+        testapp = webtest.TestApp(config.make_wsgi_app())
+    assert testapp.get("/r/1?v=2").json == {"made": True}
+    assert testapp.get("/r/1").json == {"context": "old"}
+
+
 def test_the_decorator_is_found_by_scan():
     with Configurator() as config:
         config.include("pyramid_restproxy")
