@@ -72,6 +72,7 @@ ROUTE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "cache": ("cache", boolean),
     "sse_prelude": ("sse_prelude", boolean),
     "path": ("path", str),
+    "method_override": ("method_override", boolean),
     "identity_headers": ("identity_headers", tokens),
     "identity": ("identity", identity_option),
     "transforms": ("transforms", tokens),
@@ -153,6 +154,8 @@ def _check_together(line: str, names: list[str], options: dict[str, Any]) -> Non
         problem = "path= says what is sent, and strip_prefix=false says it too"
     elif "rate_limit_by" in options and "rate_limit" not in options:
         problem = "rate_limit_by= needs rate_limit="
+    elif "by" in options and not options.get("forwarded"):
+        problem = "by= needs forwarded=true"
     if problem:
         raise ConfigurationError(f"{PREFIX}routes: {line!r}: {problem}")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from zope.interface import Attribute, Interface
 
 __all__ = [
+    "ICallerTokens",
     "IMethodOverridden",
     "IRepresentations",
     "IRestProxySettings",
@@ -34,6 +35,15 @@ class IViewCatalogue(Interface):
 
 class ISealer(Interface):
     """Seals parameters: ``(request, path, params, *, user=None)`` gives the token."""
+
+
+class ICallerTokens(Interface):
+    """The tokens by which backends know users, for the calls of ported code.
+
+    ``fields(request, presented=False)`` gives the field that carries the user's token,
+    with `presented` only one that the client sent itself; ``keep(request, result)``
+    keeps the token around an answer.
+    """
 
 
 class IMethodOverridden(Interface):

@@ -382,6 +382,22 @@ SETTINGS = (
         secret=True,
     ),
     Setting(
+        "own_cookies",
+        tokens,
+        (),
+        "names",
+        "More cookies of the application, which no backend sees or sets. The session, "
+        "the CSRF token and the login of Pyramid and of this package are known.",
+    ),
+    Setting(
+        "shared_cookies",
+        tokens,
+        (),
+        "names",
+        "Cookies of the application that pass in both directions all the same: whoever "
+        "sees the one of a session can use it.",
+    ),
+    Setting(
         "trusted_proxies",
         words,
         (),
@@ -470,7 +486,8 @@ BACKEND_OPTIONS = (
         seconds,
         5.0,
         "seconds",
-        "How long each stage of making a connection may take.",
+        "How long each stage of making a connection may take, all addresses of a name "
+        "together. How long the name is looked up the system's resolver decides.",
     ),
     Setting("read_timeout", seconds, 30.0, "seconds", "How long it may be silent."),
     Setting(
@@ -478,7 +495,8 @@ BACKEND_OPTIONS = (
         optional_seconds,
         None,
         "seconds",
-        "How long a whole exchange may take, the body included.",
+        "How long a backend may take for a whole exchange, the body included. The time "
+        "in which the client is waited for, while it sends or takes, does not count.",
     ),
     Setting(
         "host",
@@ -773,6 +791,8 @@ class Settings:
     cache_max_body: int = 1024 * 1024  #: bytes
     max_streams: int = 0
     secret: str = field(default="", repr=False)
+    own_cookies: tuple[str, ...] = ()
+    shared_cookies: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     pseudonym: str = "pyramid_restproxy"
     allowed_hosts: tuple[str, ...] = ()

@@ -1,9 +1,9 @@
 """Forwarding: requests to backends and their answers back.
 
 In the order in which a request flows: ``routes`` (directives), ``view``, ``target``,
-``fields``, ``forwarded``, ``transforms``, ``attempts``, ``balance``, ``forwarder``,
-``bodies``, ``transport`` and ``wire``; ``client`` serves ordinary views, ``failures``
-names what can go wrong, ``model`` holds what they hand to each other.
+``fields``, ``own_cookies``, ``forwarded``, ``transforms``, ``attempts``, ``balance``,
+``forwarder``, ``bodies``, ``transport`` and ``wire``; ``client`` serves ordinary views,
+``failures`` names what can go wrong, ``model`` holds what they hand to each other.
 
 ``config.include('pyramid_restproxy.forwarding')`` works alone.
 """
@@ -11,6 +11,7 @@ names what can go wrong, ``model`` holds what they hand to each other.
 from __future__ import annotations
 
 from pyramid.config import Configurator
+from pyramid.viewderivers import INGRESS
 
 from pyramid_restproxy.forwarding.client import (
     RequestMethod,
@@ -22,6 +23,7 @@ from pyramid_restproxy.forwarding.routes import (
     add_proxy_route,
     use_gateway,
 )
+from pyramid_restproxy.forwarding.view import safe_target_view
 
 __all__ = ["includeme"]
 
@@ -34,4 +36,7 @@ def includeme(config: Configurator) -> None:
     config.add_directive("add_proxy_route", add_proxy_route)
     config.add_request_method(RequestMethod(backend), "backend")
     config.add_request_method(RequestMethod(forward_request), "forward")
+    config.add_view_deriver(
+        safe_target_view, name="safe_target", under=INGRESS, over="secured_view"
+    )
     use_gateway(config)

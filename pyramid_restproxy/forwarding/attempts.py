@@ -229,7 +229,8 @@ def _ask(
         # The client learns the name of the backend only; here is all that is known.
         log.warning("backend %r: %s: %a", backend.name, endpoint.url, _said(error))
         _observe(backend, endpoint, failure.failure.token, started)
-        if failure.failure.blame is Blame.BACKEND:
+        stale = isinstance(error, NoAnswer) and error.reused
+        if failure.failure.blame is Blame.BACKEND and not stale:
             health.failed()
         else:
             health.abandoned()
@@ -254,9 +255,15 @@ def _said(error: BaseException) -> str:
 
 
 def _observe(backend: Backend, endpoint: Endpoint, outcome: str, since: float) -> None:
+    """Tell who wants to know; one that fails costs no request, and is told of once."""
     seconds = time.perf_counter() - since
     for observer in backend.observers:
-        observer(backend.name, endpoint.url, outcome, seconds)
+        try:
+            observer(backend.name, endpoint.url, outcome, seconds)
+        except Exception:  # the application's code, e.g. what it does with spans
+            if observer not in backend.failing:
+                backend.failing.add(observer)
+                log.exception("backend %r: an observer fails", backend.name)
 
 
 def _send(
@@ -293,7 +300,7 @@ def outgoing(call: ProxyCall, destination: Destination, deadline: Deadline) -> O
         fields.append(("Content-Length", str(call.length)))
     made = Outgoing(
         call.method,
-        f"{target}?{query}" if query else target,
+        f"{target}?{query}" if query or call.empty_query else target,
         fields,
         call.body,
         call.length,
@@ -310,7 +317,9 @@ def finish(made: Outgoing, backend: Backend, destination: Destination) -> None:
         names = frozenset(name.lower() for name, _ in own)
         made.fields = [*drop(made.fields, names), *own]
     if backend.sign is not None:
+        made.deadline.pause()  # it may read all that the client sends
         added = backend.sign(made, destination.scheme)
+        made.deadline.resume()
         names = frozenset(name.lower() for name, _ in added)
         made.fields = [*drop(made.fields, names), *added]
 

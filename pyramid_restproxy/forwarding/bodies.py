@@ -18,6 +18,7 @@ from pyramid.httpexceptions import HTTPRequestEntityTooLarge
 
 from pyramid_restproxy.forwarding.failures import TRANSPORT_ERRORS, AnswerTooLarge
 from pyramid_restproxy.forwarding.model import Answer, AnswerBody
+from pyramid_restproxy.forwarding.wire.errors import NoResources
 from pyramid_restproxy.routing.override import (
     PushedBack,
     UnreadableBody,
@@ -87,6 +88,7 @@ class LimitedBody:
 
         :param limit: bytes that are kept in a file where the server does not keep them.
         :raises HTTPRequestEntityTooLarge: where there are more.
+        :raises NoResources: where the file cannot be written.
         :raises UnreadableBody: where the client does not send it to its end.
         """
         if self._start is None:
@@ -99,19 +101,37 @@ class StreamedBody:
 
     It is not sent twice: how much there is is not known, so it is not kept for that.
 
+    A limit is held by counting on the way. One could read the body into a file first,
+    and know; but then no upload would be passed on before it has come whole, and each
+    would cost the disk up to the limit. What is over it breaks off: the backend sees a
+    body without its end, which is no request (RFC 9112 section 8).
+
     :param stream: ``wsgi.input``, which ends where the body does.
+    :param limit: bytes that there may be, None for no limit.
     """
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, limit: int | None = None) -> None:
         self._stream = stream
+        self._limit = self._left = limit
         self._is_kept = False
 
     def read(self, size: int = -1) -> bytes:
         """Read up to `size` bytes, all where it is negative.
 
+        :raises HTTPRequestEntityTooLarge: where there are more than the limit.
         :raises UnreadableBody: where the client does not send it to its end.
         """
-        return from_client(self._stream.read, size)
+        if self._left is None:
+            return from_client(self._stream.read, size)
+        wanted = self._left + 1  # so that one byte too many shows
+        if size < 0:
+            piece = read_up_to(self._stream, wanted)
+        else:
+            piece = from_client(self._stream.read, min(size, wanted))
+        self._left -= len(piece)
+        if self._left < 0:
+            raise _too_large(self._limit)
+        return piece
 
     def rewind(self) -> None:
         """Go back to the start of what :meth:`keep` kept."""
@@ -121,28 +141,44 @@ class StreamedBody:
         """Make it one that can be read several times, as :meth:`LimitedBody.keep`."""
         if not self._is_kept:
             self._stream, self._is_kept = _in_file(self, limit), True
+            self._left = None  # it has been counted
 
 
 def _in_file(body: LimitedBody | StreamedBody, limit: int) -> Any:
-    """Read a body into a temporary file, which goes with it."""
-    kept = tempfile.TemporaryFile()  # noqa: SIM115
-    weakref.finalize(body, kept.close)
-    while piece := body.read(SMALL):
-        if kept.tell() + len(piece) > limit:
-            raise HTTPRequestEntityTooLarge(f"The limit is {limit} bytes.")
-        kept.write(piece)
-    kept.seek(0)
+    """Read a body into a temporary file, which goes with it.
+
+    :raises NoResources: where the disk is full, or there is no descriptor.
+    """
+    try:
+        kept = tempfile.TemporaryFile()  # noqa: SIM115
+        weakref.finalize(body, kept.close)
+        while piece := body.read(SMALL):
+            if kept.tell() + len(piece) > limit:
+                raise _too_large(limit)
+            kept.write(piece)
+        kept.seek(0)
+    except OSError as error:  # ours: no backend is to be blamed for it
+        raise NoResources(f"a body cannot be kept: {error.strerror}") from error
     return kept
 
 
-def request_body(environ: Mapping[str, Any]) -> tuple[Any, int | None]:
+def _too_large(limit: int | None) -> HTTPRequestEntityTooLarge:
+    return HTTPRequestEntityTooLarge(f"The limit is {limit} bytes.")
+
+
+def request_body(
+    environ: Mapping[str, Any], limit: int | None = None
+) -> tuple[Any, int | None]:
     """Find the body of a request.
 
     :param environ: the WSGI environ. Where WebOb has read the body it left a file in
         the place of the stream; both are read from their start.
+    :param limit: bytes that there may be, None for no limit.
     :returns: the body and its length in bytes: (None, 0) where there is none, bytes
         where it is small, a file otherwise; length None where only the server knows
-        where a large one ends (chunked on servers that do not collect it).
+        where a large one ends (chunked on servers that do not collect it); that one
+        is held to the limit where it is read.
+    :raises HTTPRequestEntityTooLarge: where it is known that there is more.
     :raises UnreadableBody: where a small one does not come to its end.
     """
     stream = environ["wsgi.input"]
@@ -151,9 +187,11 @@ def request_body(environ: Mapping[str, Any]) -> tuple[Any, int | None]:
         if environ.get("HTTP_TRANSFER_ENCODING") and environ.get(
             "wsgi.input_terminated"
         ):
-            return _streamed(stream)
+            return _streamed(stream, limit)
         return None, 0
     size = int(length)
+    if limit is not None and size > limit:
+        raise _too_large(limit)
     start = _rewind(stream)
     if size > SMALL:
         return LimitedBody(stream, size, start), size
@@ -163,12 +201,14 @@ def request_body(environ: Mapping[str, Any]) -> tuple[Any, int | None]:
     return body, size
 
 
-def _streamed(stream: Any) -> tuple[Any, int | None]:
+def _streamed(stream: Any, limit: int | None) -> tuple[Any, int | None]:
     """Read the first block, so that of a small body all is known before it is sent."""
     first = read_up_to(stream, SMALL + 1)
+    if limit is not None and len(first) > limit:
+        raise _too_large(limit)
     if len(first) <= SMALL:
         return first, len(first)
-    return StreamedBody(PushedBack(first, stream)), None
+    return StreamedBody(PushedBack(first, stream), limit), None
 
 
 def _rewind(stream: Any) -> int | None:

@@ -19,6 +19,7 @@ from pyramid.response import Response
 
 from pyramid_restproxy.forwarding.attempts import attempt
 from pyramid_restproxy.forwarding.bodies import BoundedBody
+from pyramid_restproxy.forwarding.charsets import charset_with_label
 from pyramid_restproxy.forwarding.failures import (
     TRANSPORT_ERRORS,
     ForwardingFailed,
@@ -37,13 +38,13 @@ from pyramid_restproxy.forwarding.model import (
 from pyramid_restproxy.forwarding.routed import route_target
 from pyramid_restproxy.forwarding.target import (
     Target,
-    check_path,
     edit_query,
     join_query,
+    split_target,
 )
 from pyramid_restproxy.forwarding.transforms import charset_of
 from pyramid_restproxy.forwarding.view import backend_named, forward
-from pyramid_restproxy.interfaces import ISealer
+from pyramid_restproxy.interfaces import ICallerTokens, ISealer
 
 __all__ = [
     "BackendClient",
@@ -58,6 +59,10 @@ Parameters = Mapping[str, Any] | Sequence[tuple[str, Any]]
 #: A result is read whole; more than this (bytes), or than ``max_response_body`` of the
 #: backend, is an error.
 MAX_RESULT = 16 * 1024 * 1024
+
+#: What is asked for unless the caller asks otherwise. Who does not speak of codings
+#: gets any (RFC 9110 section 12.5.3), and results are not decoded.
+_ASKED = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,8 @@ class BackendClient:
             only the holder of a sealing key can read.
         :param sealed_for: the user that they are for, where the service asks for that.
         :returns: the result; a failure to reach the backend is in its ``error``.
-        :raises MalformedRequest: for a path with dot segments or malformed escapes.
+        :raises MalformedRequest: for a path with dot segments or malformed escapes, and
+            for a fragment.
         """
         if sealed:
             seal = self._request.registry.getUtility(ISealer)
@@ -145,10 +151,9 @@ class BackendClient:
             return Result(0, None, FieldList([]), error)
 
     def _call(self, method: str, target: str, headers: Mapping[str, str]) -> ProxyCall:
-        path, _, query = target.partition("?")
-        check_path(path)
+        path, query = split_target(target)
         fields = FieldList([])
-        for name, value in {"Accept": "application/json", **headers}.items():
+        for name, value in {**_ASKED, **headers}.items():
             fields.set(name, value)
         call = ProxyCall(self._request, self._backend, method, path, query, fields)
         call.host = fields.get("Host")
@@ -204,8 +209,9 @@ def _decoded(answer: Answer, content: bytes) -> Any:
         if media_type.strip().endswith(("/json", "+json")):
             return json.loads(content)
         if media_type.startswith("text/"):
-            return content.decode(charset_of(answer) or "utf-8")
-    except (ValueError, LookupError, RecursionError):
+            charset = charset_with_label(charset_of(answer) or "utf-8")
+            return content.decode(charset.codec) if charset else content
+    except (ValueError, RecursionError):
         pass  # not what it says it is: the bytes are the honest answer
     return content
 
@@ -263,12 +269,12 @@ def forward_request(
     :param params: query parameters to set, escaped here; the others stay.
     :param policy: how it is forwarded.
     :returns: the backend's answer.
+    :raises MalformedRequest: as for :meth:`BackendClient.request`.
     """
     chosen = policy or RoutePolicy()
     target = route_target(request, chosen.path, chosen.strip_prefix)
     if path is not None:
-        path, _, given = path.partition("?")
-        check_path(path)
+        path, given = split_target(path)
         target = Target(path, join_query(given, target.query))
     if params:
         named = list(dict(params))
@@ -295,26 +301,51 @@ def invoke_backend_service(
 ) -> tuple[int, Any]:
     """Call a service of a backend.
 
-    :param request: the Pyramid request; it says which application this is.
-    :param response_token, public, secure: taken for the sake of ported code; whether
-        TLS is spoken is said by the backend's URL, who may call by the route.
+    The token of the user goes along in ``user-token``: the one that the client was let
+    in with (view option ``user_token``), else that of who is logged in.
+
+    :param request: the Pyramid request; it says which application and which user.
+    :param response_token: whether a new token in the answer, ``{'user-token': ...,
+        'expiration-date': ..., 'response' or 'error': ...}``, takes the place of the
+        old one; a client that sent its own gets it with the answer.
+    :param public: whether the user's token stays here.
+    :param secure: taken for the sake of ported code; whether TLS is spoken is said by
+        the backend's URL.
     :param backend_name: which backend.
-    :returns: the status and the data; ``{'error': {...}}`` where there is no 200.
+    :returns: the status and the data, of an answer of that form what is in
+        ``response``; ``{'error': {...}}`` where there is no 200 or 204.
+    :raises StoreUnavailable: where it cannot be said who is logged in.
     """
     if request is None:
         raise TypeError("invoke_backend_service needs request=")
-    result = backend(request, backend_name).request(method, path, json_data=json_data)
+    tokens = request.registry.queryUtility(ICallerTokens)
+    headers = {} if public or tokens is None else tokens.fields(request)
+    result = backend(request, backend_name).request(
+        method, path, json_data=json_data, headers=headers
+    )
     if result.error is not None:
         error = result.error
         status = error.failure.status
         return status, _envelope(status, type(error).__name__, str(error))
+    if response_token and tokens is not None:
+        tokens.keep(request, result)
     if result.status in (200, 204):
-        return result.status, result.data
+        return result.status, _inside(result.data)
     return result.status, _envelope(result.status, "BackendError", _message(result))
 
 
+def _inside(data: Any) -> Any:
+    return data["response"] if isinstance(data, dict) and "response" in data else data
+
+
 def _message(result: Result) -> str:
-    return result.data if isinstance(result.data, str) else f"status {result.status}"
+    """Return what a backend says of an error: text, its envelope, or RFC 9457."""
+    told = result.data
+    if isinstance(told, dict):
+        error = told.get("error")
+        envelope = error if isinstance(error, dict) else {"message": error}
+        told = envelope.get("message") or told.get("detail")
+    return told if isinstance(told, str) and told else f"status {result.status}"
 
 
 def _envelope(code: int, kind: str, message: str) -> dict[str, Any]:
@@ -332,20 +363,31 @@ def invoke_backend_service_as_proxy(
     *,
     backend_name: str = "default",
 ) -> Response:
-    """Forward a request to a service of a backend and return its answer.
+    """Forward a request to a service of a backend and return its answer, as it is.
+
+    The user token that the client was let in with (view option ``user_token``) goes
+    along in ``user-token``.
 
     :param method: the method to send, the request's own where it is left out.
     :param json_data: sent as JSON in the place of the request's body.
-    :param response_token, public, secure: taken for the sake of ported code.
+    :param response_token, secure: taken for the sake of ported code.
+    :param public: whether the user token stays here.
     :param backend_name: which backend.
     """
-    policy = RoutePolicy(request_transforms=(_sending(method, json_data),))
+    tokens = request.registry.queryUtility(ICallerTokens)
+    hidden = public or tokens is None
+    fields = {} if hidden else tokens.fields(request, presented=True)
+    policy = RoutePolicy(request_transforms=(_sending(method, json_data, fields),))
     return forward_request(request, backend_name, path, policy=policy)
 
 
-def _sending(method: str | None, json_data: Any) -> RequestTransform:
+def _sending(
+    method: str | None, json_data: Any, fields: Mapping[str, str]
+) -> RequestTransform:
     def transform(call: ProxyCall) -> None:
         call.method = method or call.method
+        for name, value in fields.items():
+            call.headers.set(name, value)
         if json_data is not None:
             _set_json(call, json_data)
 

@@ -1,4 +1,4 @@
-"""A destination: the address of a backend, read from a URL. A leaf."""
+"""A destination: the address of a backend, read from a URL."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pyramid.exceptions import ConfigurationError
+
+from pyramid_restproxy.exceptions import MalformedRequest
+from pyramid_restproxy.forwarding.target import check_path
 
 __all__ = ["Destination"]
 
@@ -35,7 +38,12 @@ class Destination:
         """
         if not isinstance(url, str):
             raise ConfigurationError(f"backend {backend!r}: {url!r} is not a URL")
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # its words may repeat a password
+            raise ConfigurationError(
+                f"backend {backend!r}: the host of a URL is not valid"
+            ) from None
         if parts.username is not None or parts.password is not None:
             raise ConfigurationError(
                 f"backend {backend!r}: a URL must not hold a user or a password; "
@@ -64,8 +72,19 @@ def _check_url(backend: str, url: str) -> None:
         problem = "it has characters that must be percent-encoded"
     elif parts.scheme.lower() != "http+unix" and not _has_valid_port(url):
         problem = "its port is not valid"
+    else:
+        problem = _problem_of(parts.path)
     if problem:
         raise ConfigurationError(f"backend {backend!r}: {url!r}: {problem}")
+
+
+def _problem_of(path: str) -> str:
+    """Say what is wrong with a base path, which is sent as clients' paths are."""
+    try:
+        check_path(path or "/")
+    except MalformedRequest as error:
+        return str(error)
+    return ""
 
 
 def _has_valid_port(url: str) -> bool:

@@ -22,7 +22,7 @@ from pyramid.httpexceptions import (
 )
 
 from pyramid_restproxy.exceptions import RestProxyError
-from pyramid_restproxy.forwarding.wire.errors import WireError
+from pyramid_restproxy.forwarding.wire.errors import OURS, WireError
 
 __all__ = [
     "TRANSPORT_ERRORS",
@@ -264,6 +264,8 @@ def _refined(error: BaseException, failure: Failure) -> Failure:
             return Failure.TERMINATED
         if type(below).__name__ == "SSLCertVerificationError":
             return Failure.TLS_CERTIFICATE
+        if isinstance(below, OSError) and below.errno in OURS:
+            return Failure.INTERNAL
         below = reason if isinstance(reason, BaseException) else _inner(below)
     return failure
 

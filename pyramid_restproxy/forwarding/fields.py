@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
 from pyramid_restproxy.grammar import TOKEN
+from pyramid_restproxy.remembered import remembered
 
 __all__ = [
     "HOP_BY_HOP",
@@ -81,11 +81,6 @@ _BLANKS = " \t"
 #: What stands for all fields in which a proxy speaks of its client.
 FORWARDED_FAMILY = "x-forwarded-*"
 
-#: Environ keys to (name as sent, name in lower case, its family or that again);
-#: bounded, clients choose names.
-_names: dict[str, tuple[str, str, str]] = {}
-_MAX_NAMES = 2048
-
 
 def canonical_name(name: str) -> str:
     """Return the one name of a field: lower case, and dashes, as WSGI reads it.
@@ -101,16 +96,13 @@ def one_or_several(names: str | Iterable[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
+@remembered(2048)
 def _name(key: str) -> tuple[str, str, str]:
-    found = _names.get(key)
-    if found is None:
-        name = key[5:].replace("_", "-").title()
-        lowered = name.lower()
-        claims = lowered.startswith("x-forwarded-")
-        found = name, lowered, FORWARDED_FAMILY if claims else lowered
-        if len(_names) < _MAX_NAMES:
-            _names[key] = found
-    return found
+    """Return for an environ key the name as sent, in lower case, and of its family."""
+    name = key[5:].replace("_", "-").title()
+    lowered = name.lower()
+    claims = lowered.startswith("x-forwarded-")
+    return name, lowered, FORWARDED_FAMILY if claims else lowered
 
 
 #: WSGI has these without HTTP_; what comes with it was ``Content_Type`` on the wire.
@@ -132,7 +124,7 @@ def request_fields(environ: Mapping[str, Any], without: frozenset[str]) -> Field
     found = []
     for key, value in environ.items():
         if key[:5] == "HTTP_":
-            name, lowered, family = _names.get(key) or _name(key)
+            name, lowered, family = _name(key)
             if lowered not in dropped and family not in dropped:
                 found.append((name, value))
     if environ.get("CONTENT_TYPE"):
@@ -153,7 +145,7 @@ def response_fields(fields: Iterable[tuple[str, str]]) -> Fields:
     return drop(found, named) if named else found
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def connection_named(value: str) -> frozenset[str]:
     """Return the names (lower case) that a Connection value asks to stop here.
 

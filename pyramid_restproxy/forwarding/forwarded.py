@@ -10,13 +10,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pyramid.exceptions import ConfigurationError
 
 from pyramid_restproxy.forwarding.fields import Fields
 from pyramid_restproxy.grammar import TOKEN
+from pyramid_restproxy.remembered import remembered
 
 __all__ = [
     "CLAIMS",
@@ -27,6 +27,7 @@ __all__ = [
     "forwarding_fields",
     "is_https",
     "is_loop",
+    "is_node",
     "via",
 ]
 
@@ -64,7 +65,7 @@ class TrustedProxies:
         self, words: Iterable[str], setting: str = "restproxy.trusted_proxies"
     ) -> None:
         self._networks = [_network(word, setting) for word in words]
-        self._cached = lru_cache(maxsize=1024)(self._contains)
+        self._cached = remembered(1024)(self._contains)
 
     def __contains__(self, address: str) -> bool:
         return bool(self._networks) and self._cached(address)
@@ -153,13 +154,14 @@ def forwarding_fields(
     :param by: how this gateway names itself there, e.g. ``_gateway``.
     """
     if claims is None:
-        return list(_unclaimed(client, rfc7239, by))
+        return list(_unclaimed((client, rfc7239, by)))
     return _fields(client, claims, rfc7239, by)
 
 
-@lru_cache(maxsize=1024)
-def _unclaimed(client: Client, rfc7239: bool, by: str) -> Fields:
+@remembered(1024)
+def _unclaimed(said: tuple[Client, bool, str]) -> Fields:
     """Make the fields where nothing is claimed: the same for each request of a peer."""
+    client, rfc7239, by = said
     return _fields(client, {}, rfc7239, by)
 
 
@@ -203,6 +205,32 @@ def _node(address: str) -> str:
     return f"[{bare}]" if version == 6 else bare
 
 
+#: A node that names no address, and a port (RFC 7239 section 6).
+_OBFUSCATED = r"_[A-Za-z0-9._-]+"
+_NODE = re.compile(rf"(\[.*\]|[^:]*)(?::(?:[0-9]{{1,5}}|{_OBFUSCATED}))?")
+
+
+def is_node(text: str) -> bool:
+    """Say whether a text names a node in Forwarded (RFC 7239 section 6).
+
+    That is an address (of IPv6 in brackets), ``unknown``, or a name of its own that
+    begins with ``_``; a port may follow each of them.
+    """
+    found = _NODE.fullmatch(text)
+    if found is None:
+        return False
+    name = found[1]
+    if name.lower() == "unknown" or re.fullmatch(_OBFUSCATED, name):
+        return True
+    try:
+        if name.startswith("["):
+            return ipaddress.IPv6Address(name[1:-1]).scope_id is None
+        ipaddress.IPv4Address(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _quoted(value: str) -> str:
     if TOKEN.fullmatch(value):
         return value
@@ -210,7 +238,6 @@ def _quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-@lru_cache(maxsize=256)
 def via(before: str | None, protocol: str, pseudonym: str) -> str:
     """Return the Via value with this gateway added (RFC 9110 section 7.6.3).
 
@@ -218,7 +245,14 @@ def via(before: str | None, protocol: str, pseudonym: str) -> str:
     :param protocol: SERVER_PROTOCOL, e.g. ``HTTP/1.1``.
     :param pseudonym: how this gateway names itself.
     """
-    return _appended(before, f"{protocol.rpartition('/')[2]} {pseudonym}")
+    own = _via((protocol, pseudonym))
+    return f"{before}, {own}" if before else own
+
+
+@remembered(256)
+def _via(own: tuple[str, str]) -> str:
+    protocol, pseudonym = own
+    return f"{protocol.rpartition('/')[2]} {pseudonym}"
 
 
 def is_loop(value: str | None, pseudonym: str) -> bool:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-from pyramid.httpexceptions import HTTPException, HTTPRequestEntityTooLarge
+from pyramid.httpexceptions import HTTPException
 from pyramid.request import Request
 from pyramid.response import Response
 
@@ -63,8 +63,9 @@ from pyramid_restproxy.forwarding.model import (
     ProxyCall,
     RoutePolicy,
 )
+from pyramid_restproxy.forwarding.own_cookies import kept_cookies
 from pyramid_restproxy.forwarding.response import ProxyResponse
-from pyramid_restproxy.forwarding.target import Target
+from pyramid_restproxy.forwarding.target import Target, has_empty_query
 from pyramid_restproxy.forwarding.transforms import (
     drop_cookies,
     is_for_all,
@@ -103,7 +104,7 @@ def refuse_early(request: Request, backend: str, gateway: Gateway) -> Response |
     :raises MalformedRequest: for an HTTP/1.1 request without Host.
     """
     environ = request.environ
-    if "HTTP_UPGRADE" in environ and _asks_for_websocket(environ["HTTP_UPGRADE"]):
+    if "HTTP_UPGRADE" in environ and _asks_for_websocket(environ):
         raise failed(Failure.UPGRADE, backend)
     if "HTTP_HOST" not in environ and environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
         raise MalformedRequest("The request has no Host.")  # RFC 9112 section 3.2
@@ -114,9 +115,14 @@ def refuse_early(request: Request, backend: str, gateway: Gateway) -> Response |
     return None
 
 
-def _asks_for_websocket(upgrade: str) -> bool:
-    """Read Upgrade, a list of protocols with or without a version (RFC 9110 7.8)."""
-    protocols = upgrade.lower().split(",")
+def _asks_for_websocket(environ: Mapping[str, Any]) -> bool:
+    """Read Upgrade, a list of protocols with or without a version (RFC 9110 7.8).
+
+    In HTTP/1.0 it means nothing, and goes no further.
+    """
+    if environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        return False
+    protocols = environ["HTTP_UPGRADE"].lower().split(",")
     return any(each.partition("/")[0].strip() == "websocket" for each in protocols)
 
 
@@ -134,13 +140,11 @@ def make_call(
     """Make the call: the client's own fields stripped, the body found.
 
     :param target: path, query, the prefix that was cut off, what is in its place.
-    :raises HTTPRequestEntityTooLarge: where the body is over the route's limit.
+    :raises HTTPRequestEntityTooLarge: where the body is over the route's limit; where
+        only the server knows its end, when it is sent.
     """
     environ = request.environ
-    body, length = request_body(environ)
-    limit = policy.max_request_body
-    if limit is not None and (length is None or length > limit):
-        raise HTTPRequestEntityTooLarge(f"The limit is {limit} bytes.")
+    body, length = request_body(environ, policy.max_request_body)
     peer = environ.get("REMOTE_ADDR", "")
     own = policy.identity_headers
     without = _left_out(gateway.without, own, peer in gateway.trusted)
@@ -156,6 +160,7 @@ def make_call(
         length=length,
         prefix=prefix,
         base=base,
+        empty_query=has_empty_query(environ),
     )
 
 
@@ -249,8 +254,9 @@ def exchange(call: ProxyCall, policy: RoutePolicy, gateway: Gateway) -> Response
 
 def _keep_own_cookies(call: ProxyCall, gateway: Gateway) -> None:
     """Take out the cookies that are ours, not the backend's."""
-    if gateway.own_cookies:
-        drop_cookies(*gateway.own_cookies)(call)
+    own = kept_cookies(gateway, call.request.registry)
+    if own:
+        drop_cookies(*own)(call)
 
 
 def _transform_request(call: ProxyCall, policy: RoutePolicy) -> Response | None:
@@ -286,7 +292,7 @@ def _response(
     if answer.status == 407:  # RFC 9110 section 15.5.8: meant for us
         raise failed(Failure.PROXY_AUTHENTICATION, call.backend.name)
     answer.headers = FieldList(_stripped(answer))
-    own = gateway.own_cookies
+    own = kept_cookies(gateway, call.request.registry)
     if own and "Set-Cookie" in answer.headers:
         pairs = answer.headers.pairs  # a backend may not set what is ours
         pairs[:] = keep_cookies(pairs, lambda name: name not in own)

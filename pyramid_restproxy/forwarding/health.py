@@ -59,6 +59,7 @@ class Health:
         self._successes: deque[float] = deque()
         self._open_until: float | None = None
         self._probing_since: float | None = None
+        self._prober = 0  # the thread of the request that was let through
 
     @property
     def state(self) -> str:
@@ -83,8 +84,9 @@ class Health:
         """Say whether a request may go there; in half-open one at a time.
 
         Who is admitted must call :meth:`succeeded`, :meth:`failed` or
-        :meth:`abandoned`; a probe that nobody reports on counts as over after the
-        cool-down.
+        :meth:`abandoned`, in the same thread: by it the one that was let through is
+        told from those that were sent before. A probe that nobody reports on counts as
+        over after the cool-down.
         """
         if self._open_until is None:
             return True
@@ -97,7 +99,7 @@ class Health:
                 return False
             if now < self._open_until:
                 return False
-            self._probing_since = now
+            self._probing_since, self._prober = now, threading.get_ident()
             return True
 
     def succeeded(self) -> None:
@@ -107,7 +109,7 @@ class Health:
         """
         if self._open_until is not None:
             with self._lock:
-                if self._probing_since is not None:
+                if self._was_let_through():
                     self._close()
         if self.policy.error_rate:
             with self._lock:
@@ -115,23 +117,31 @@ class Health:
                 self._forget_old()
 
     def failed(self) -> None:
-        """Note a request that the destination failed."""
+        """Note a request that the destination failed; a probe begins a new rest.
+
+        One that is older than the open circuit says nothing of it either.
+        """
         if not self.policy.is_on:
             return
         with self._lock:
             now = self._clock()
             self._fails.append(now)
             self._forget_old()
-            if self._probing_since is not None or self._too_many():
-                # what active probes took out stays out
-                until = now + self.policy.cool_down
-                self._open_until = max(self._open_until or until, until)
+            is_closed = self._open_until is None
+            if self._too_many() if is_closed else self._was_let_through():
+                self._open_until = now + self.policy.cool_down
                 self._probing_since = None
 
     def abandoned(self) -> None:
         """Note a request that says nothing: its client left, or it was not sent."""
         with self._lock:
-            self._probing_since = None
+            if self._was_let_through():
+                self._probing_since = None
+
+    def _was_let_through(self) -> bool:
+        """Say whether it is the probe that this thread reports on."""
+        is_its = self._prober == threading.get_ident()
+        return is_its and self._probing_since is not None
 
     def _too_many(self) -> bool:
         policy, fails = self.policy, len(self._fails)

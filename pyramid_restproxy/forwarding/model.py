@@ -82,13 +82,15 @@ class Answer:
 
     def close(self) -> None:
         """End the exchange; what is left of the content is given up."""
-        self.body.close()
-        watcher, self.watcher = self.watcher, None
-        if watcher is not None:
-            watcher.finished()
-        gates, self.gates = self.gates, ()
-        for gate in gates:
-            gate.leave()
+        try:
+            self.body.close()  # it may be a transform's, and raise
+        finally:
+            watcher, self.watcher = self.watcher, None
+            if watcher is not None:
+                watcher.finished()
+            gates, self.gates = self.gates, ()
+            for gate in gates:
+                gate.leave()
 
     def broke(self) -> None:
         """Note that the content broke off."""
@@ -116,6 +118,7 @@ class Backend:
     :ivar budget: how many retries there may be.
     :ivar gate: how many exchanges there may be at a time.
     :ivar observers: told of each of them.
+    :ivar failing: those of them that have failed, which was logged.
     :ivar sign: takes what is about to go out and the scheme; returns fields to add.
     """
 
@@ -137,6 +140,7 @@ class Backend:
         self.gate = Gate(options.max_in_flight)
         self.secret = secret
         self.observers: tuple[Observer, ...] = ()
+        self.failing: set[Observer] = set()
         self.sign: Callable[[Any, str], list[tuple[str, str]]] | None = None
         self.on_use = on_use
 
@@ -150,6 +154,7 @@ class ProxyCall:
     :ivar method: the method to send.
     :ivar path: the path below the destination's URL, percent-encoded.
     :ivar query: the query, percent-encoded, without ``?``.
+    :ivar empty_query: whether a ``?`` is sent although the query is empty.
     :ivar headers: the fields to send; framing is added later, and Host where there is
         none.
     :ivar body: bytes, or a file that ends where the body does, or None.
@@ -180,6 +185,7 @@ class ProxyCall:
     host: str | None = None
     personal: frozenset[str] = frozenset()
     attempts: int = 0
+    empty_query: bool = False
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -242,9 +248,12 @@ class Gateway:
     :ivar without: names of fields (lower case) that never go on.
     :ivar secret: the key of what is signed for ourselves.
     :ivar answers: the store of cached answers, made for the first route that caches.
-    :ivar own_cookies: names of cookies that are ours, and go to no backend.
+    :ivar own_cookies: names of cookies that directives of ours make.
+    :ivar kept_cookies: names of all cookies that go to no backend, and that none may
+        set; None until that is asked, see ``own_cookies``.
     :ivar streams: how many event streams there may be at a time in this process.
     :ivar pseudonym: how this gateway names itself in Via, Proxy-Status, Cache-Status.
+    :ivar watchers: told of each backend.
     """
 
     backends: dict[str, Backend]
@@ -252,9 +261,26 @@ class Gateway:
     without: frozenset[str]
     secret: bytes = field(default=b"", repr=False)
     own_cookies: frozenset[str] = frozenset()
+    kept_cookies: frozenset[str] | None = None
     streams: Gate = field(default_factory=Gate)
     answers: Any = None
     pseudonym: str = "pyramid_restproxy"
+    watchers: list[Callable[[Backend], None]] = field(default_factory=list)
+
+    def add(self, backend: Backend) -> None:
+        """Take in a backend, in the place of one that has its name."""
+        self.backends[backend.name] = backend
+        for watcher in self.watchers:
+            watcher(backend)
+
+    def watch(self, watcher: Callable[[Backend], None]) -> None:
+        """Tell somebody of each backend: of those that are there, and that come later.
+
+        Later is after a commit, or with ``autocommit``.
+        """
+        self.watchers.append(watcher)
+        for backend in self.backends.values():
+            watcher(backend)
 
 
 class IGateway(Interface):

@@ -15,7 +15,7 @@ import weakref
 from pyramid_restproxy.forwarding.attempts import finish, host_for
 from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.endpoint import Endpoint
-from pyramid_restproxy.forwarding.failures import TRANSPORT_ERRORS, failure_of
+from pyramid_restproxy.forwarding.failures import TRANSPORT_ERRORS, Failure, failure_of
 from pyramid_restproxy.forwarding.model import Backend
 from pyramid_restproxy.forwarding.target import join_path
 from pyramid_restproxy.forwarding.transport import Outgoing, send
@@ -69,9 +69,16 @@ class Prober:
         if self._pid != os.getpid():
             with self._lock:
                 if self._pid != os.getpid():
-                    self._pid = os.getpid()
-                    name = f"probes {id(self)}"
-                    threading.Thread(target=self._run, name=name, daemon=True).start()
+                    self._start()
+
+    def _start(self) -> None:
+        name = f"probes {id(self)}"
+        try:
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+        except RuntimeError:  # no more threads: the next request tries again
+            log.warning("the thread of the probes cannot be started")
+        else:
+            self._pid = os.getpid()
 
     def stop(self) -> None:
         """End the thread."""
@@ -97,7 +104,8 @@ class Prober:
         self._streaks = {u: n for u, n in self._streaks.items() if u in known}
         for endpoint in endpoints:
             wrong = probe(backend, endpoint.destination, backend.options.probe_path)
-            self._note(backend, endpoint, wrong)
+            if wrong != Failure.INTERNAL.token:  # ours, e.g. no descriptor left
+                self._note(backend, endpoint, wrong)
 
     def _note(self, backend: Backend, endpoint: Endpoint, wrong: str) -> None:
         """Count probes in a row: up those that pass, down those that fail."""

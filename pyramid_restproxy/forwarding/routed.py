@@ -9,9 +9,8 @@ from pyramid.request import Request
 
 from pyramid_restproxy.forwarding.target import (
     Target,
-    check_path,
     fill_pattern,
-    raw_target,
+    safe_target,
     split_mount,
     tail_of,
 )
@@ -47,8 +46,7 @@ def route_target(
     :raises MalformedRequest: where the path could be read in two ways.
     """
     environ = request.environ
-    path, query = raw_target(environ)
-    check_path(path)
+    path, query = safe_target(environ)
     script_name = environ.get("SCRIPT_NAME", "")
     mount, below = split_mount(path, script_name) if script_name else ("", path)
     route = request.matched_route  # None where a view was found by traversal
@@ -68,7 +66,7 @@ def route_target(
 
 def _cut(request: Request, prefix: str, below: str) -> tuple[str, str]:
     """Cut a path where the tail of the route begins."""
-    info = request.environ["PATH_INFO"]
+    info = request.environ["PATH_INFO"] or "/"  # as Pyramid matches an empty one
     tail = tail_of(below, prefix, info if info.isascii() else request.path_info)
     cut = below[: len(below) - len(tail)] if below.endswith(tail) else prefix
     return cut.rstrip("/"), tail

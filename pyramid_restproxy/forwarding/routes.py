@@ -23,7 +23,7 @@ from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.endpoint import Endpoint
 from pyramid_restproxy.forwarding.failures import PSEUDONYM
 from pyramid_restproxy.forwarding.fields import canonical_name, one_or_several
-from pyramid_restproxy.forwarding.forwarded import TrustedProxies
+from pyramid_restproxy.forwarding.forwarded import TrustedProxies, is_node
 from pyramid_restproxy.forwarding.health import HealthPolicy
 from pyramid_restproxy.forwarding.load import Gate
 from pyramid_restproxy.forwarding.model import (
@@ -41,6 +41,7 @@ from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
 from pyramid_restproxy.forwarding.wire.connections import make_context
 from pyramid_restproxy.grammar import TOKEN
 from pyramid_restproxy.routing.methods import MethodSet
+from pyramid_restproxy.routing.predicates import split_options
 from pyramid_restproxy.routing.refusals import allowed, options_response
 from pyramid_restproxy.settings import (
     BACKEND_NAME,
@@ -52,6 +53,9 @@ from pyramid_restproxy.settings import (
 
 __all__ = ["add_backend", "add_proxy_route", "make_gateway"]
 
+#: One transform or several, each a callable or its dotted name.
+Transforms = str | Callable[..., Any] | Iterable[str | Callable[..., Any]]
+
 #: Methods that a forwarded route passes only where it names them: TRACE reflects
 #: credentials (RFC 9110 section 9.3.8), CONNECT asks for a tunnel.
 NEVER_BY_DEFAULT = ("TRACE", "CONNECT")
@@ -60,10 +64,6 @@ NEVER_BY_DEFAULT = ("TRACE", "CONNECT")
 CHECK_ORDER = 900
 
 _OPTIONS = {row.name: row for row in BACKEND_OPTIONS}
-_ROUTE_OPTIONS = ("pattern", "request_method", "header", "path_info", "request_param",
-                  "xhr", "accept", "custom_predicates", "factory", "traverse",
-                  "pregenerator", "use_global_views", "extension", "extensions",
-                  "method_override", "accept_negotiation")  # fmt: skip
 
 
 def make_gateway(config: Configurator) -> Gateway:
@@ -131,7 +131,7 @@ def add_backend(
         backend = make_backend(name, urls, chosen, made, gateway.secret)
         if adapter is None:
             _check_certificates(name, chosen)
-        gateway.backends[name] = backend
+        gateway.add(backend)
         if chosen.affinity == "cookie":  # for this gateway, not for other backends
             gateway.own_cookies |= {cookie_name(name)}
         intr.update(_introspected(backend))
@@ -263,8 +263,8 @@ def add_proxy_route(
     path: str | None = None,
     identity_headers: str | Iterable[str] = (),
     identity: Mapping[str, str | Callable[[Request], str | None]] | None = None,
-    request_transforms: Iterable[Callable[..., Any]] = (),
-    response_transforms: Iterable[Callable[..., Any]] = (),
+    request_transforms: Transforms = (),
+    response_transforms: Transforms = (),
     rewrite_location: bool = True,
     max_request_body: int | None = None,
     forwarded: bool = False,
@@ -282,26 +282,29 @@ def add_proxy_route(
     :param allowed_methods: methods that pass; all but TRACE and CONNECT where None.
     :param strip_prefix: False sends the whole path.
     :param path: a pattern for the path to send, filled from the matchdict, each value
-        as one segment.
+        as one segment, a tail as several.
     :param identity_headers: names that clients must not send; they are taken out
         before transforms run.
     :param identity: fields that tell the backend who asks: ``{'X-User': 'user'}``, the
         authenticated user; ``'key'``, the name of the API key; ``'token'``, the user of
         the user token; or a callable of the request. Clients must not send them; they
         are set after all transforms.
-    :param request_transforms: ``(call) -> None or Response``, in order.
-    :param response_transforms: ``(call, answer) -> None``, in order.
+    :param request_transforms: ``(call) -> None or Response``, or the dotted name of
+        one, or several, in order.
+    :param response_transforms: ``(call, answer) -> None``, likewise.
     :param rewrite_location: whether Location leads back through the gateway.
     :param max_request_body: bytes; more is 413.
     :param forwarded: whether to send ``Forwarded`` (RFC 7239) too.
-    :param by: this gateway's name in ``Forwarded``, e.g. ``_gateway``.
+    :param by: this gateway's name in ``Forwarded``, e.g. ``_gateway``: what RFC 7239
+        section 6 calls a node.
     :param sse_prelude: whether event streams begin with a comment line, so that the
         head reaches the client although the first event is late.
     :param max_in_flight: requests at a time; one more is 503 at once. 0 for no limit.
     :param cache: whether answers that say that they may be (RFC 9111) are kept and
         used again for all clients.
-    :param options: route predicates and ``factory`` go to the route, all else
-        (``permission``, ``require_csrf``, ...) to its view.
+    :param options: route predicates, the switches of the route (``extensions``,
+        ``accept_negotiation``, ``method_override``) and ``factory`` go to the route,
+        all else (``permission``, ``require_csrf``, ...) to its view.
     :raises ConfigurationError: where an argument is not what it must be, or, when the
         configuration is committed, where there is no such backend.
 
@@ -314,7 +317,7 @@ def add_proxy_route(
                 f"add_proxy_route: {label}={value!r}: expected text"
             )
     _check_methods(name, allowed_methods)
-    transforms = _callables(name, request_transforms)
+    transforms = _callables(config, name, request_transforms)
     whole = f"{config.route_prefix or ''}/{pattern}"
     for each in [path, *(t.pattern for t in transforms if isinstance(t, SetPath))]:
         if each is not None:
@@ -331,11 +334,11 @@ def add_proxy_route(
         ),
         identity=_identity(name, identity or {}),
         request_transforms=transforms,
-        response_transforms=_callables(name, response_transforms),
+        response_transforms=_callables(config, name, response_transforms),
         rewrite_location=_flag(name, "rewrite_location", rewrite_location),
         max_request_body=_limit(name, "max_request_body", max_request_body),
         forwarded=_flag(name, "forwarded", forwarded),
-        by=_node_name(name, by),
+        by=_node_name(name, by, forwarded),
         sse_prelude=_flag(name, "sse_prelude", sse_prelude),
         gate=Gate(places) if places else None,
     )
@@ -353,15 +356,15 @@ def add_proxy_route(
         }
     )
     intr.relate("routes", name)
-    route = {key: options.pop(key) for key in _ROUTE_OPTIONS if key in options}
-    config.add_route(name, pattern, **route)
+    of_route, of_view = split_options(options)
+    config.add_route(name, pattern, **of_route)
     config.add_view(
         view,
         route_name=name,
         allowed_methods=(
             not_(NEVER_BY_DEFAULT) if allowed_methods is None else allowed_methods
         ),
-        **options,
+        **of_view,
     )
     preflights = tuple(each for each in transforms if isinstance(each, Preflights))
     if preflights:
@@ -508,10 +511,16 @@ def _limit(route: str, option: str, value: Any) -> int | None:
     return value
 
 
-def _node_name(route: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise ConfigurationError(f"route {route!r}: by={value!r}: expected text")
-    return value
+def _node_name(route: str, value: Any, forwarded: bool) -> str:
+    """Check the name of this gateway in Forwarded."""
+    problem = ""
+    if not isinstance(value, str) or not (value == "" or is_node(value)):
+        problem = "expected e.g. '_gateway', or an address (RFC 7239 section 6)"
+    elif value and not forwarded:
+        problem = "it is sent with forwarded=True only"
+    if problem:
+        raise ConfigurationError(f"route {route!r}: by={value!r}: {problem}")
+    return str(value)
 
 
 def _flag(route: str, option: str, value: Any) -> bool:
@@ -522,11 +531,20 @@ def _flag(route: str, option: str, value: Any) -> bool:
     return value
 
 
-def _callables(route: str, transforms: Iterable[Any]) -> tuple[Any, ...]:
-    found = tuple(transforms)
-    for each in found:
-        if not callable(each):
-            raise ConfigurationError(f"route {route!r}: {each!r} is not a transform")
+def _callables(config: Configurator, route: str, given: Any) -> tuple[Any, ...]:
+    if callable(given) or not isinstance(given, Iterable):
+        given = (given,)
+    return tuple(_callable(config, route, each) for each in one_or_several(given))
+
+
+def _callable(config: Configurator, route: str, given: Any) -> Any:
+    wrong = f"route {route!r}: {given!r} is not a transform"
+    try:
+        found = config.maybe_dotted(given)
+    except (ValueError, ImportError) as error:
+        raise ConfigurationError(f"{wrong}: {error}") from error
+    if not callable(found):
+        raise ConfigurationError(wrong)
     return found
 
 

@@ -115,12 +115,15 @@ def from_file(path: str) -> Provider:
     """Make a provider that reads a file: a URL a line, ``weight=2`` after it.
 
     :param path: read anew each time; empty lines and lines with ``#`` do not count.
+        Where nothing is left it is being written: then the provider fails.
     """
 
     def provide() -> Iterable[Given]:
         text = pathlib.Path(path).read_text("utf-8")
-        lines = [line.partition("#")[0] for line in text.splitlines()]
-        return weighted_urls(" ".join(lines).split())
+        words = " ".join(line.partition("#")[0] for line in text.splitlines()).split()
+        if not words:
+            raise ConfigurationError(f"{path} names no destination")
+        return weighted_urls(words)
 
     return provide
 
@@ -132,10 +135,10 @@ def from_dns(url: str) -> Provider:
     :raises ConfigurationError: for ``https``: there the certificate is for the name,
         and each new connection looks it up anyway.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
-        raise ConfigurationError(f"from_dns({url!r}): expected http://name:port")
     named = Destination.parse("from_dns", url)
+    parts = urlsplit(url)
+    if parts.scheme != "http":
+        raise ConfigurationError(f"from_dns({url!r}): expected http://name:port")
 
     def provide() -> Iterable[Given]:
         port = parts.port or 80

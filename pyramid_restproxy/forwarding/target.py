@@ -9,7 +9,7 @@ section 3.2). Everything here is str, percent-encoded unless it is called decode
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, quote_plus, unquote_to_bytes
@@ -19,13 +19,17 @@ from pyramid_restproxy.exceptions import MalformedRequest
 __all__ = [
     "Target",
     "check_path",
+    "decoded_path",
     "edit_query",
     "fill_pattern",
+    "has_empty_query",
     "join_path",
     "join_query",
     "names_in",
     "raw_target",
+    "safe_target",
     "split_mount",
+    "split_target",
     "tail_of",
 ]
 
@@ -41,11 +45,16 @@ _UNESCAPED = re.compile(r"/[A-Za-z0-9/._~!$&'()*+,;=:@-]*")
 _PLACE = re.compile(r"\{[A-Za-z_][^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
 _OLD_PLACE = re.compile(r":[A-Za-z_]\w*")
 _TAIL_NAME = re.compile(r"\*([A-Za-z_]\w*)\Z")
+#: The same in the pattern of a path to send, in one: a value may look like either.
+_NAMED = re.compile(r"\{([A-Za-z_]\w*)(?::(?:[^{}]|\{[^{}]*\})*)?\}|\*([A-Za-z_]\w*)\Z")
 _ESCAPED_SLASH = re.compile(r"%2f", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
 
 #: How many times a path may have been escaped; more has no honest reason.
 MAX_DECODINGS = 5
+
+#: Environ key of the target that was found to be safe, beside what it was read from.
+SAFE = "pyramid_restproxy.safe_target"
 
 
 class Target(NamedTuple):
@@ -88,6 +97,20 @@ def raw_target(environ: Mapping[str, Any]) -> tuple[str, str]:
     return _ascii(path), _ascii(query)
 
 
+def has_empty_query(environ: Mapping[str, Any]) -> bool:
+    """Say whether a request came with a ``?`` and nothing after it.
+
+    That is another URI than the one without (RFC 3986 section 6.2.3); WSGI has no place
+    for the difference, so it shows only where the server gives the raw target.
+
+    :param environ: the WSGI environ.
+    """
+    if environ.get("QUERY_STRING"):
+        return False
+    raw: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
+    return raw.partition("#")[0].endswith("?")
+
+
 def _says(path: str, decoded: str) -> bool:
     """Say whether a raw path is this decoded one."""
     if not path.startswith("/"):
@@ -95,6 +118,14 @@ def _says(path: str, decoded: str) -> bool:
     if path == decoded and "%" not in path:  # many paths
         return True
     return unquote_to_bytes(_ascii(path)) == decoded.encode("latin-1")
+
+
+def decoded_path(target: str) -> str:
+    """Return the path of a raw request target, decoded as servers decode it (PEP 3333).
+
+    :param target: in origin-form or absolute-form.
+    """
+    return unquote_to_bytes(_ascii(_path_of(target))).decode("latin-1")
 
 
 def escaped(decoded: str) -> str:
@@ -117,6 +148,26 @@ def _ascii(text: str) -> str:
 
 
 # -- making safe ---------------------------------------------------------------
+
+
+def safe_target(environ: MutableMapping[str, Any]) -> tuple[str, str]:
+    """Return the path and the query of a request, as they came, the path made safe.
+
+    Whoever asks first finds them, all others get the same. Where a view has changed
+    the path or the query since, or those of a copy, they are found anew.
+
+    :param environ: the WSGI environ.
+    :raises MalformedRequest: as :func:`check_path` says.
+    """
+    mount, path = environ.get("SCRIPT_NAME"), environ.get("PATH_INFO")
+    said = mount, path, environ.get("QUERY_STRING")
+    kept: tuple[Any, tuple[str, str]] | None = environ.get(SAFE)
+    if kept is not None and kept[0] == said:
+        return kept[1]
+    found = raw_target(environ)
+    check_path(found[0])
+    environ[SAFE] = said, found
+    return found
 
 
 def check_path(path: str) -> None:
@@ -142,6 +193,20 @@ def check_path(path: str) -> None:
             return
         found = decoded
     raise MalformedRequest("The path is escaped too many times.")
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Split the target that a view gives into the path and the query.
+
+    :param target: percent-encoded, in origin-form.
+    :raises MalformedRequest: as :func:`check_path` says, and for a fragment, which a
+        request target has not (RFC 9112 section 3.2.1).
+    """
+    path, _, query = target.partition("?")
+    check_path(path)
+    if "#" in target:
+        raise MalformedRequest("The target has a fragment.")
+    return path, query
 
 
 def _check_characters(path: bytes) -> None:
@@ -268,7 +333,8 @@ def fill_pattern(pattern: str, values: Mapping[str, Any]) -> str:
     """Fill ``{name}`` and a trailing ``*name`` of a path pattern.
 
     :param values: a matchdict: decoded values; each becomes exactly one segment,
-        so that a slash in it is escaped; a tuple becomes several.
+        so that a slash in it is escaped; a tuple, which is what a tail is, becomes
+        several, in either form.
     :raises KeyError: naming the pattern, for a name that `values` does not have.
     :raises MalformedRequest: where a value makes a dot segment: ``/x{id}`` matched
         ``/x..`` and the pattern is ``/{id}``.
@@ -279,16 +345,12 @@ def fill_pattern(pattern: str, values: Mapping[str, Any]) -> str:
             raise KeyError(f"{pattern!r} needs {name!r}, which the route does not have")
         return values[name]
 
-    def segment(match: re.Match[str]) -> str:
-        return quote(str(value_of(match[1])), safe="~!$&'()*+,;=:@-._")
-
-    def tail(match: re.Match[str]) -> str:
-        value = value_of(match[1])
-        parts = [value] if isinstance(value, str) else value
+    def segments(match: re.Match[str]) -> str:
+        value = value_of(match[1] or match[2])
+        parts = value if isinstance(value, (tuple, list)) else (value,)
         return "/".join(quote(str(part), safe="~!$&'()*+,;=:@-._") for part in parts)
 
-    filled = re.sub(r"\{([A-Za-z_]\w*)(?::[^{}]*)?\}", segment, pattern)
-    filled = re.sub(r"\*([A-Za-z_]\w*)$", tail, filled)
+    filled = _NAMED.sub(segments, pattern)
     check_path(filled)
     return filled
 
@@ -308,7 +370,8 @@ def edit_query(
     :param remove: names of parameters to take out.
     """
     gone = {*remove, *(set_ or {})}
-    kept = [pair for pair in query.split("&") if pair and _name_of(pair) not in gone]
+    pairs = query.split("&") if query else []
+    kept = [pair for pair in pairs if _name_of(pair) not in gone]
     new = [*(set_ or {}).items(), *add]
     return "&".join(kept + [f"{quote_plus(n)}={quote_plus(v)}" for n, v in new])
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyramid.exceptions import ConfigurationError
-from pyramid.path import DottedNameResolver
 
+from pyramid_restproxy.casts import called
 from pyramid_restproxy.forwarding.cors import cors_headers, cors_preflight
 from pyramid_restproxy.forwarding.fields import is_safe_value
 from pyramid_restproxy.forwarding.model import RequestTransform, ResponseTransform
@@ -211,17 +211,14 @@ def parse_transforms(setting: str, lines: Iterable[str]) -> TransformList:
                     "there is no such transform; there are "
                     + ", ".join([*ON_REQUEST, *ON_RESPONSE, *CALLS])
                 )
-        except (ValueError, ImportError) as error:
+        except ValueError as error:
             raise ConfigurationError(f"{setting}: {name!r}: {error}") from error
     return TransformList(tuple(request), tuple(response))
 
 
 def _made(name: str, row: Row | None, rest: str) -> Any:
     if row is None:
-        found = DottedNameResolver().resolve(rest)
-        if not callable(found):
-            raise ValueError(f"{rest!r} cannot be called")
-        return found
+        return called(rest)
     function, read = row
     arguments, options = read(rest)
     return function(*arguments, **options)

@@ -11,10 +11,15 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyramid_restproxy.exceptions import needs
 from pyramid_restproxy.forwarding.bodies import BytesBody
+from pyramid_restproxy.forwarding.charsets import (
+    UTF_8,
+    charset_of_page,
+    charset_with_label,
+)
 from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.fields import (
     FieldList,
@@ -31,6 +36,9 @@ from pyramid_restproxy.forwarding.model import (
 )
 from pyramid_restproxy.forwarding.routed import route_target
 from pyramid_restproxy.forwarding.target import edit_query
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser
 
 __all__ = [
     "SetPath",
@@ -422,7 +430,7 @@ def _cookie_path(attribute: str, value: str, path: str, call: ProxyCall) -> str:
 
 
 def json_filter(drop: str | Iterable[str]) -> ResponseTransform:
-    """Take members out of JSON answers, at any depth.
+    """Take members out of JSON answers, at any depth; they are sent on in UTF-8.
 
     A number that is too large for a float, as 1e400 is, makes the answer a 502: it
     could not be written again (RFC 8259 section 6).
@@ -431,11 +439,25 @@ def json_filter(drop: str | Iterable[str]) -> ResponseTransform:
     """
     names = frozenset(one_or_several(drop))
 
-    def change(content: bytes, charset: str) -> bytes:
-        left = _without(json.loads(content), names)
-        return json.dumps(left, allow_nan=False).encode("utf-8")
+    def change(content: bytes, label: str) -> tuple[bytes, str]:
+        left = _without(_parsed(content, label), names)
+        return json.dumps(left, allow_nan=False).encode("utf-8"), UTF_8.name
 
     return _filter(lambda name: name.endswith(("/json", "+json")), change)
+
+
+def _parsed(content: bytes, label: str) -> Any:
+    """Parse JSON, which is in UTF-8 (RFC 8259 section 8.1), or in the charset named.
+
+    :raises ValueError: for what is no JSON.
+    """
+    try:
+        return json.loads(content)
+    except UnicodeDecodeError:
+        charset = charset_with_label(label)
+        if charset is None:
+            raise
+        return json.loads(content.decode(charset.codec))
 
 
 def _without(value: Any, names: frozenset[str]) -> Any:
@@ -448,6 +470,9 @@ def _without(value: Any, names: frozenset[str]) -> Any:
 
 def html_filter(remove: str | Iterable[str]) -> ResponseTransform:
     """Take elements out of HTML answers.
+
+    A page is read as browsers read it, and sent on in its own charset: in another one
+    they would read its scripts and send its forms in that too.
 
     :param remove: CSS selectors.
     :raises MissingExtra: where selectolax is not installed.
@@ -463,24 +488,24 @@ def html_filter(remove: str | Iterable[str]) -> ResponseTransform:
         except SelectolaxError as error:
             raise ValueError(f"{selector!r} is no CSS selector") from error
 
-    def change(content: bytes, charset: str) -> bytes:
-        page = LexborHTMLParser(_as_text(content, charset))
-        for selector in selectors:
-            for node in page.css(selector):
-                node.decompose()
-        return (page.html or "").encode("utf-8")
+    def change(content: bytes, label: str) -> tuple[bytes, str]:
+        charset = charset_of_page(content, label)
+        text = charset.decode(content)
+        mark = "\ufeff" if text.startswith("\ufeff") else ""
+        page = LexborHTMLParser(text[len(mark) :])
+        return charset.encode(mark + _without_elements(page, selectors)), charset.name
 
     return _filter(lambda name: name == "text/html", change)
 
 
-def _as_text(content: bytes, charset: str) -> str:
-    """Decode a page; one that does not say how as browsers do."""
-    try:
-        return content.decode(charset or "utf-8")
-    except UnicodeDecodeError:
-        if charset:
-            raise
-        return content.decode("windows-1252", "replace")
+def _without_elements(page: LexborHTMLParser, selectors: Iterable[str]) -> str:
+    root = page.root.mem_id if page.root else None
+    for selector in selectors:
+        for node in page.css(selector):
+            if node.mem_id == root:  # the library refuses to take it out
+                return ""
+            node.decompose()
+    return page.html or ""
 
 
 def is_for_all(transform: RequestTransform) -> bool:
@@ -494,12 +519,14 @@ def reads_body(transform: ResponseTransform) -> bool:
 
 
 def _filter(
-    applies: Callable[[str], bool], change: Callable[[bytes, str], bytes]
+    applies: Callable[[str], bool],
+    change: Callable[[bytes, str], tuple[bytes, str]],
 ) -> ResponseTransform:
     """Make a transform that changes the content of answers of some media types.
 
     :param applies: whether it is for a media type.
-    :param change: takes the content and its charset, empty for none; gives UTF-8.
+    :param change: takes the content and the charset that Content-Type names, empty
+        for none; gives the new content and its charset.
     """
 
     def transform(call: ProxyCall, answer: Answer) -> None:
@@ -512,7 +539,8 @@ def _filter(
         if answer.status == 206:  # RFC 9110 section 15.3.7: it may hide what must go
             raise ValueError("a part of a body cannot be filtered")
         content = _read_whole(answer)
-        _replace(answer, change(content, charset_of(answer)) if content else content)
+        label = charset_of(answer)
+        _replace(answer, *change(content, label) if content else (b"", UTF_8.name))
 
     transform.reads_body = True  # type: ignore[attr-defined]
     return transform
@@ -523,10 +551,13 @@ def settle(call: ProxyCall, answer: Answer, before: Answer) -> None:
 
     A transform may put bytes in the place of the body: what described the old ones
     goes, unless the transform set it. Of a body that stays it cannot set the length.
+    Another status has not the reason of the old one.
 
     :param before: a copy of the answer, made before the transform ran.
     :raises TypeError: for what is no body.
     """
+    if answer.status != before.status and answer.reason == before.reason:
+        answer.reason = ""
     content: object = answer.body
     chosen = names_set(before.headers.pairs, answer.headers.pairs)
     if isinstance(content, bytes):
@@ -593,12 +624,15 @@ def _forget_content(answer: Answer) -> None:
     answer.headers.remove(*_OF_CONTENT)
 
 
-def _replace(answer: Answer, content: bytes) -> None:
-    """Send other content: what described the old bytes goes."""
+def _replace(answer: Answer, content: bytes, charset: str) -> None:
+    """Send other content: what described the old bytes goes.
+
+    :param charset: of the content; named unless it goes without saying.
+    """
     answer.body.close()
     answer.body = BytesBody(content)
     _forget_content(answer)
     answer.headers.set("Content-Length", str(len(content)))
-    if charset_of(answer) or not content.isascii():
+    if charset_of(answer) or charset != UTF_8.name or not content.isascii():
         media_type = _media_type(answer)
-        answer.headers.set("Content-Type", f"{media_type}; charset=utf-8")
+        answer.headers.set("Content-Type", f"{media_type}; charset={charset}")

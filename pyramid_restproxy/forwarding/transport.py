@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from http.client import HTTPException
+from types import NoneType
 from typing import Any
 
 import requests
@@ -18,12 +19,12 @@ from urllib3.util import SKIP_HEADER
 
 from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.fields import FieldList, Fields
-from pyramid_restproxy.forwarding.model import Answer
+from pyramid_restproxy.forwarding.model import Answer, AnswerBody
 from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
 from pyramid_restproxy.forwarding.wire.adapter import origin_of
 from pyramid_restproxy.forwarding.wire.connections import Deadline, proxy_credentials
 from pyramid_restproxy.forwarding.wire.errors import MalformedAnswer, TruncatedBody
-from pyramid_restproxy.forwarding.wire.request import encode_head
+from pyramid_restproxy.forwarding.wire.request import blocks, encode_head
 from pyramid_restproxy.settings import BackendSettings
 
 __all__ = ["Outgoing", "send"]
@@ -75,9 +76,57 @@ def send(
     :raises requests.RequestException, OSError, ValueError, http.client.HTTPException:
         whatever the adapter raises; see ``failures``.
     """
+    deadline = outgoing.deadline
+    has_total = deadline.at is not None
+    if has_total and not isinstance(outgoing.body, (bytes, NoneType)):
+        outgoing.body = deadline.without(blocks(outgoing.body))
     if isinstance(adapter, KeepAliveAdapter):
-        return _send_wire(adapter, outgoing, destination, options)
-    return _send_foreign(adapter, outgoing, destination, options)
+        answer = _send_wire(adapter, outgoing, destination, options)
+    else:
+        answer = _send_foreign(adapter, outgoing, destination, options)
+    if has_total:
+        answer.body = TimedBody(answer.body, deadline)
+    return answer
+
+
+class TimedBody:
+    """The content of an answer that has a total time, which is the backend's.
+
+    It stands still between two pieces: how fast the client takes them is not the
+    backend's fault.
+
+    :param body: the content.
+    :param deadline: of the exchange.
+    """
+
+    __slots__ = ("_body", "_deadline")
+
+    def __init__(self, body: AnswerBody, deadline: Deadline) -> None:
+        self._body = body
+        self._deadline = deadline
+        deadline.pause()
+
+    @property
+    def at_end(self) -> bool:
+        """Whether all of it has been read."""
+        return self._body.at_end
+
+    def read_piece(self) -> bytes:
+        """Return the next piece, none at the end.
+
+        :raises DeadlineExceeded: where the time is over.
+        """
+        self._deadline.resume()
+        try:
+            if not self._body.at_end:
+                self._deadline.wait()  # adapters of others do not look
+            return self._body.read_piece()
+        finally:
+            self._deadline.pause()
+
+    def close(self) -> None:
+        """Give up what is left."""
+        self._body.close()
 
 
 def _send_wire(
@@ -132,9 +181,24 @@ def _send_foreign(
         raise
 
 
+class _Prepared(requests.PreparedRequest):
+    """A prepared request whose target is the one that was signed.
+
+    Made of the URL it would be another one: without a ``?`` that nothing follows.
+    """
+
+    target = ""
+
+    @property
+    def path_url(self) -> str:
+        """The target, path and query."""
+        return self.target
+
+
 def _prepared(outgoing: Outgoing, destination: Destination) -> requests.PreparedRequest:
     """Make a prepared request that says what we say, and nothing more."""
-    prepared = requests.PreparedRequest()
+    prepared = _Prepared()
+    prepared.target = outgoing.target
     prepared.method = outgoing.method
     root = destination.url[: len(destination.url) - len(destination.base_path)]
     prepared.url = root.rstrip("/") + outgoing.target

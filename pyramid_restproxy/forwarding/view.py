@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -27,9 +28,15 @@ from pyramid_restproxy.forwarding.model import (
     RoutePolicy,
 )
 from pyramid_restproxy.forwarding.routed import route_target
-from pyramid_restproxy.forwarding.target import Target
+from pyramid_restproxy.forwarding.target import Target, safe_target
 
-__all__ = ["ForwardedRoute", "ProxyView", "backend_named", "forward"]
+__all__ = [
+    "ForwardedRoute",
+    "ProxyView",
+    "backend_named",
+    "forward",
+    "safe_target_view",
+]
 
 
 def forward(
@@ -157,3 +164,21 @@ class ProxyView:
 
         :param response: ``status``, ``headers``, ``body``; to be changed in place.
         """
+
+
+def safe_target_view(view: Any, info: Any) -> Any:
+    """Derive a view that forwards: its path is made safe before anything is asked.
+
+    Who may pass is then decided for the path that is sent (401 and 403 come after 400).
+    Other views are not derived; where they forward, that is checked as they do.
+    """
+    own = info.original_view
+    is_class = inspect.isclass(own) and issubclass(own, ProxyView)
+    if not (is_class or isinstance(own, ForwardedRoute)):
+        return view
+
+    def with_safe_target(context: Any, request: Request) -> Response:
+        safe_target(request.environ)
+        return view(context, request)
+
+    return with_safe_target

@@ -532,7 +532,7 @@ def test_a_redirect_leads_to_nobody_else(target):
     """What is left of ``/base//evil`` without ``/base`` is another host.
 
     Backends that add a slash to a path answer like this (RFC 3986 section 4.2);
-    gunicorn and granian leave both slashes, waitress does not.
+    gunicorn and granian leave both slashes; where waitress does not, the guard does.
     """
 
     def add_slash(request):

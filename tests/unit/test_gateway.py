@@ -88,6 +88,8 @@ def test_routes_are_lines():
         ("/api -> users methods=GET methods=PUT", "there twice"),
         ("/api -> users strip_prefix=false path=/x", "strip_prefix=false says it too"),
         ("/api -> users rate_limit_by=key", "needs rate_limit="),
+        ("/api -> users by=_gw", "needs forwarded=true"),
+        ("/api -> users by=_gw forwarded=false", "needs forwarded=true"),
     ],
 )
 def test_lines_that_are_no_route(line, says):
@@ -161,6 +163,36 @@ def test_a_gateway():
         )
         assert users.requests[0].target == "/7?x"
         assert users.requests[0].header("Host") == "localhost:80"
+
+
+@pytest.mark.parametrize(
+    "option, method", [("", "DELETE"), ("method_override=false", "POST")]
+)
+def test_a_route_that_leaves_the_method_as_it_came(option, method):
+    with FakeBackend(Answer(body=b"ok")) as backend:
+        settings = {
+            "restproxy.backends": f"b = {backend.url}",
+            "restproxy.routes": f"/*path -> b {option}",
+        }
+        client = webtest.TestApp(gateway.main({}, **settings), lint=False)
+        client.post("/x", headers={"X-HTTP-Method-Override": "DELETE"})
+        assert backend.requests[0].method == method
+
+
+@pytest.mark.parametrize(
+    "option", ["path=/v2/{path}", "path=/v2/*path", "transforms=moved"]
+)
+def test_a_tail_in_the_path_to_send(option):
+    """``{path}`` sent ``/v2/('a',%20'b')``."""
+    with FakeBackend(Answer(body=b"ok")) as backend:
+        settings = {
+            "restproxy.backends": f"b = {backend.url}",
+            "restproxy.routes": f"/p/*path -> b {option}",
+            "restproxy.transforms.moved": "set_path /v2/{path}",
+        }
+        client = webtest.TestApp(gateway.main({}, **settings), lint=False)
+        client.get("/p/a/b?q")
+        assert backend.requests[0].target == "/v2/a/b?q"
 
 
 @pytest.mark.parametrize(

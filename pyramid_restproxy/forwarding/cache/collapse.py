@@ -21,15 +21,25 @@ class Flight:
     :ivar resource: the place of what is fetched, all variants together.
     :ivar until: when the others stop waiting for it, monotonic seconds.
     :ivar entry: what can be shared, once it has landed.
+    :ivar left: whether who began it left before its end: another may begin it anew.
     :ivar spoiled: whether the resource was changed meanwhile: what comes may be old.
     """
 
-    __slots__ = ("__weakref__", "_landed", "entry", "resource", "spoiled", "until")
+    __slots__ = (
+        "__weakref__",
+        "_landed",
+        "entry",
+        "left",
+        "resource",
+        "spoiled",
+        "until",
+    )
 
     def __init__(self, resource: str, until: float) -> None:
         self.resource = resource
         self.until = until
         self.entry: Entry | None = None
+        self.left = False
         self.spoiled = False
         self._landed = threading.Event()
 
@@ -43,6 +53,12 @@ class Flight:
         if not self.landed:
             self.entry = None if self.spoiled else entry
             self._landed.set()
+
+    def leave(self) -> None:
+        """Let it land with nothing, because its client has gone; no fault of others."""
+        if not self.landed:
+            self.left = True
+            self.land()
 
     def __enter__(self) -> Flight:
         return self

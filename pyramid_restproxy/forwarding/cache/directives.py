@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
-from functools import lru_cache
 from types import MappingProxyType
 
 from pyramid_restproxy.forwarding.fields import Fields
+from pyramid_restproxy.remembered import remembered
 
 __all__ = [
     "FOREVER",
@@ -78,7 +78,7 @@ def request_directives(fields: Fields) -> Directives:
     return cache_control(fields)
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def _directives(value: str) -> Directives:
     found: dict[str, str | None] = {}
     for element in _elements(value):
@@ -154,7 +154,7 @@ _DATES = [
 ]
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def parse_date(value: str | None) -> float | None:
     """Read an HTTP-date in any of its three forms (RFC 9110 section 5.6.7).
 

@@ -14,18 +14,24 @@ class KeptBody:
 
     :param body: the content.
     :param limit: what is longer is not kept, bytes.
-    :param tell: called once: with all of it, or with None as soon as it is known that
-        it will not be had: it is too long, or cut, or the client has left.
+    :param tell: called with all of it, or with None as soon as it is known that it will
+        not be had: it is too long, or cut.
+    :param leave: called in the place of that, where the client leaves before.
     """
 
-    __slots__ = ("_body", "_left", "_pieces", "_tell")
+    __slots__ = ("_body", "_leave", "_left", "_pieces", "_tell")
 
     def __init__(
-        self, body: AnswerBody, limit: int, tell: Callable[[bytes | None], None]
+        self,
+        body: AnswerBody,
+        limit: int,
+        tell: Callable[[bytes | None], None],
+        leave: Callable[[], None],
     ) -> None:
         self._body = body
         self._left = limit
         self._tell: Callable[[bytes | None], None] | None = tell
+        self._leave = leave
         self._pieces: list[bytes] = []
 
     @property
@@ -54,7 +60,9 @@ class KeptBody:
 
     def close(self) -> None:
         """Give up what is left."""
-        self._end(None)
+        if self._tell is not None:
+            self._tell, self._pieces = None, []
+            self._leave()
         self._body.close()
 
     def _end(self, content: bytes | None) -> None:

@@ -151,7 +151,8 @@ class SharedCache:
             return self._pass_by(call, send, why)
         asked = Asked.of(call, self._scope)
         until = time.monotonic() + self._lock_timeout
-        for _ in range(2):  # once more where what was waited for is another variant
+        tries = 2  # once more where what was waited for is another variant
+        while tries:
             found = self._find(asked)
             at_once = self._at_once(asked, send, found)
             if at_once is not None:
@@ -163,7 +164,10 @@ class SharedCache:
                 return self._lead(asked, send, flight)
             shared = flight.wait(until)
             if shared is None:
+                if flight.left and time.monotonic() < until:
+                    continue  # one of those that wait begins it anew
                 break
+            tries -= 1
             if self._verdict(asked, shared) is Reuse.AS_IS:
                 reason = f"fwd={self._reason(asked, found)}"
                 return self._reply(asked, shared, reason, "collapsed")
@@ -315,6 +319,7 @@ class SharedCache:
                 answer.body,
                 self._max_body,
                 lambda content: self._land(asked, head, content, flight),
+                flight.leave,
             )
         else:
             flight.land()
@@ -350,6 +355,8 @@ class SharedCache:
     def _fits(self, answer: Answer) -> bool:
         """Say whether the content can be told from a cut one, and is not too long."""
         fields = answer.headers.pairs
+        if answer.status == 204:
+            return True  # nothing comes that could be cut (RFC 9112 section 6.3)
         length = content_length(fields)
         return has_known_end(fields) and (length is None or length <= self._max_body)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -38,6 +37,7 @@ from pyramid_restproxy.forwarding.wire.request import (
     encode_head,
 )
 from pyramid_restproxy.forwarding.wire.response import WireResponse
+from pyramid_restproxy.remembered import remembered
 
 __all__ = ["KeepAliveAdapter", "Lease"]
 
@@ -131,8 +131,11 @@ class KeepAliveAdapter(BaseAdapter):
         try:
             failed = self._send(lease, head, body, chunked)
             if not read_head(answer, lease):
-                reused = connection.used > 0
-                raise failed or NoAnswer("closed without an answer", reused)
+                # That a kept one was closed for idleness shows in a large body, too.
+                if connection.used or failed is None:
+                    reused = connection.used > 0
+                    raise NoAnswer("closed without an answer", reused) from failed
+                raise failed
         except BaseException:
             connection.close()
             raise
@@ -227,17 +230,14 @@ def origin_of(
     """
     parts = urlsplit(url)
     certificate = tuple(cert) if isinstance(cert, list) else cert
-    return _origin(parts.scheme, parts.netloc, proxy, verify, certificate)
+    return _origin((parts.scheme, parts.netloc, proxy, verify, certificate))
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _origin(
-    scheme: str,
-    netloc: str,
-    proxy: str | None,
-    verify: bool | str,
-    cert: str | tuple[str, str] | None,
+    leads: tuple[str, str, str | None, bool | str, str | tuple[str, str] | None],
 ) -> Origin:
+    scheme, netloc, proxy, verify, cert = leads
     if scheme == "http+unix":
         return Origin(scheme, unquote(netloc), 0)
     if scheme not in DEFAULT_PORTS:

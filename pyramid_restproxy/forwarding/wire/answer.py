@@ -12,6 +12,7 @@ from typing import Protocol
 import httptools
 
 from pyramid_restproxy.forwarding.wire.errors import MalformedAnswer, TruncatedBody
+from pyramid_restproxy.remembered import remembered
 
 __all__ = ["MAX_FIELDS", "MAX_HEAD", "RECEIVE", "Body", "Head", "Source", "read_head"]
 
@@ -31,15 +32,11 @@ NONE, LENGTH, CHUNKED, CLOSE = "none", "length", "chunked", "close"
 #: What a reason phrase must not have (RFC 9112 section 4).
 _NO_REASON = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
 
-#: Field names as they came to (text, lower case); bounded, servers choose some.
-_names: dict[bytes, tuple[str, str]] = {}
-_MAX_NAMES = 2048
 
-
+@remembered(2048)
 def _name(name: bytes) -> tuple[str, str]:
+    """Return the name of a field as text, and in lower case."""
     text = name.decode("latin-1")
-    if len(_names) < _MAX_NAMES:
-        _names[name] = text, text.lower()
     return text, text.lower()
 
 
@@ -163,7 +160,7 @@ class Head:
         """Collect a field."""
         if self.complete:
             return  # a trailer, RFC 9110 section 6.5: WSGI cannot carry it
-        text, lowered = _names.get(name) or _name(name)
+        text, lowered = _name(name)
         field = text, value.decode("latin-1")
         self.fields.append(field)
         if lowered == "content-length":

@@ -8,7 +8,6 @@ HTTP itself is elsewhere.
 from __future__ import annotations
 
 import base64
-import errno
 import os
 import select
 import socket
@@ -18,7 +17,8 @@ import sys
 import threading
 import time
 import weakref
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import certifi
@@ -26,6 +26,7 @@ from requests.exceptions import InvalidProxyURL
 
 from pyramid_restproxy.forwarding.wire.answer import Head, read_head
 from pyramid_restproxy.forwarding.wire.errors import (
+    OURS,
     CertificateError,
     ConnectError,
     ConnectTimeout,
@@ -56,15 +57,19 @@ BLOCK = 65536
 class Deadline:
     """How long an exchange may take, and how long the peer may be silent.
 
+    The total time is the peer's. While another is waited for, a client of ours that
+    sends slowly or takes slowly, it stands still: :meth:`pause`, :meth:`resume`.
+
     :param silence: seconds between two bytes, None for no limit.
     :param total: seconds from now, None for no limit.
     """
 
-    __slots__ = ("silence", "at")
+    __slots__ = ("silence", "at", "_paused_at")
 
     def __init__(self, silence: float | None, total: float | None) -> None:
         self.silence = silence
         self.at = None if total is None else time.monotonic() + total
+        self._paused_at = 0.0
 
     def wait(self, limit: float | None = None) -> float | None:
         """Return how long to wait for the next byte (or `limit`), in seconds.
@@ -78,6 +83,24 @@ class Deadline:
         if left <= 0:
             raise DeadlineExceeded("the exchange took longer than its total timeout")
         return left if limit is None else min(limit, left)
+
+    def pause(self) -> None:
+        """Note that from now on it is not the peer who is waited for."""
+        self._paused_at = time.monotonic()
+
+    def resume(self) -> None:
+        """Note that it is again: the time since :meth:`pause` does not count."""
+        if self.at is not None:
+            self.at += time.monotonic() - self._paused_at
+
+    def without(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield pieces; the time that passes until they come does not count."""
+        self.pause()
+        for piece in pieces:
+            self.resume()
+            yield piece
+            self.pause()
+        self.resume()
 
     def left(self) -> float:
         """Return how many seconds are left in all; infinity where there is no limit."""
@@ -147,6 +170,8 @@ class Connection:
         self._kernel_waits = os.name == "posix" and not isinstance(sock, ssl.SSLSocket)
         if self._kernel_waits:
             sock.settimeout(None)
+            # gevent's do not block: then nothing of the kernel's would end a wait
+            self._kernel_waits = os.get_blocking(sock.fileno())
         is_linux = sys.platform == "linux"
         self._tells_state = is_linux and sock.family != socket.AF_UNIX
         self._poll = select.poll()
@@ -292,14 +317,18 @@ def _stands_silent(sock: socket.socket) -> bool:
 def connect(origin: Origin, timeout: float | None, deadline: Deadline) -> Connection:
     """Make a connection.
 
-    :param timeout: seconds for each stage of it, None for no limit.
+    :param timeout: seconds for each stage of it, None for no limit. How long a name is
+        looked up the system's resolver alone decides.
     :raises ResolveError, ConnectError, ConnectTimeout, TLSError, TunnelError:
+    :raises NoResources: where it is this process that cannot.
     """
     if origin.scheme == "http+unix":
-        return Connection(_open_unix(origin.host, deadline.wait(timeout)))
+        path = origin.host
+        wait = deadline.wait(timeout)
+        return Connection(_connected(socket.AF_UNIX, path, path, wait))
     proxy = _proxy_of(origin)
     host, port = (proxy[0], proxy[1]) if proxy else (origin.host, origin.port)
-    sock = _open(host, port, deadline.wait(timeout))
+    sock = _open(host, port, timeout, deadline)
     try:
         if proxy and origin.scheme == "https":
             _tunnel(sock, origin, proxy[2], Deadline(timeout, deadline.wait(timeout)))
@@ -312,40 +341,80 @@ def connect(origin: Origin, timeout: float | None, deadline: Deadline) -> Connec
     return Connection(sock)
 
 
-#: Errors that are this process's own, and say nothing of a server.
-_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+def _open(
+    host: str, port: int, timeout: float | None, deadline: Deadline
+) -> socket.socket:
+    """Connect to the first address of a name that accepts.
+
+    They share the time: each has its part of what is left, so that the last is asked
+    too where the first are dead.
+    """
+    addresses = _addresses(host, port)
+    limit = Deadline(None, deadline.wait(timeout))
+    while True:
+        family, *_, address = addresses.pop(0)
+        wait = None if limit.at is None else max(limit.left(), _AT_LEAST)
+        share = None if wait is None else wait / (len(addresses) + 1)
+        try:
+            sock = _connected(family, address, f"{host}:{port}", share)
+        except (ConnectError, ConnectTimeout):
+            if not addresses:
+                raise
+        else:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
 
 
-def _open(host: str, port: int, timeout: float | None) -> socket.socket:
+#: How long an address is waited for though the time is over, seconds; 0 would mean not
+#: to wait at all.
+_AT_LEAST = 0.001
+
+
+def _addresses(host: str, port: int) -> list[Any]:
+    """Return the addresses of a name, as getaddrinfo has them."""
     try:
-        sock = socket.create_connection((host, port), timeout)
-    except socket.gaierror as error:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        if error.errno in OURS or _lacks_descriptors():
+            raise NoResources("no name can be looked up: no descriptor left") from error
         raise ResolveError(f"{host} does not resolve: {error.strerror}") from error
-    except TimeoutError as error:
-        raise ConnectTimeout(
-            f"no connection to {host}:{port} in {timeout} s"
-        ) from error
-    except OSError as error:
-        reason = error.strerror or error
-        if error.errno in _OURS:
-            raise NoResources(f"no connection can be opened: {reason}") from error
-        raise ConnectError(f"no connection to {host}:{port}: {reason}") from error
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
 
 
-def _open_unix(path: str, timeout: float | None) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(timeout)
+def _lacks_descriptors() -> bool:
+    """Say whether none is left; a resolver without any says that it knows no name."""
     try:
-        sock.connect(path)
-    except TimeoutError as error:
-        sock.close()
-        raise ConnectTimeout(f"no connection to {path} in {timeout} s") from error
+        socket.socket().close()
     except OSError as error:
-        sock.close()
-        raise ConnectError(f"no connection to {path}: {error.strerror}") from error
+        return error.errno in OURS
+    return False
+
+
+def _connected(
+    family: int, address: Any, name: str, timeout: float | None
+) -> socket.socket:
+    """Connect to one address.
+
+    :param name: for messages.
+    """
+    sock = None
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.settimeout(timeout)
+        sock.connect(address)
+    except OSError as error:
+        if sock is not None:
+            sock.close()
+        raise _not_connected(name, error) from error
     return sock
+
+
+def _not_connected(name: str, error: OSError) -> WireError:
+    if isinstance(error, TimeoutError):
+        return ConnectTimeout(f"no connection to {name} in time")
+    reason = error.strerror or error
+    if error.errno in OURS:
+        return NoResources(f"no connection can be opened: {reason}")
+    return ConnectError(f"no connection to {name}: {reason}")
 
 
 def _proxy_of(origin: Origin) -> tuple[str, int, str | None] | None:
@@ -459,6 +528,8 @@ def _wrap(sock: socket.socket, origin: Origin) -> ssl.SSLSocket:
     except TimeoutError as error:
         raise ConnectTimeout(f"no TLS handshake with {name} in time") from error
     except OSError as error:
+        if error.errno in OURS:  # the certificates cannot be read
+            raise _not_connected(name, error) from error
         raise TLSError(f"no TLS with {name}: {error}") from error
 
 

@@ -6,12 +6,14 @@ the adapter can be mounted in any session; :class:`WireError` is common to all::
     WireError
       ResolveError              (ConnectionError)      the name has no address
       ConnectError              (ConnectionError)      nobody answers at the address
-      NoResources               (ConnectionError)      we have no descriptor left
+      NoResources               (ConnectionError)      we have no descriptor, memory
+                                                       or disk left
       ConnectTimeout            (ConnectTimeout)
       TLSError                  (SSLError)             the handshake failed
         CertificateError                               the certificate is not trusted
       TunnelError               (ProxyError)           the second proxy refused
-      SendError                 (ConnectionError)      not sent whole, and no answer
+      SendError                 (ConnectionError)      not sent whole, and no answer,
+                                                       on a new connection
       NoAnswer                  (ConnectionError)      closed before any answer
       MalformedAnswer           (ConnectionError)      the head is not HTTP/1
       ReadTimeout               (ReadTimeout)          silent for too long
@@ -21,11 +23,14 @@ the adapter can be mounted in any session; :class:`WireError` is common to all::
 
 from __future__ import annotations
 
+import errno
+
 from requests import exceptions as base
 
 from pyramid_restproxy.exceptions import RestProxyError
 
 __all__ = [
+    "OURS",
     "CertificateError",
     "ConnectError",
     "ConnectTimeout",
@@ -41,6 +46,10 @@ __all__ = [
     "TunnelError",
     "WireError",
 ]
+
+
+#: Numbers of errors that are this process's own, and say nothing of a server.
+OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class WireError(RestProxyError, base.RequestException):
@@ -65,7 +74,7 @@ class ConnectError(WireError, base.ConnectionError):
 
 
 class NoResources(WireError, base.ConnectionError):
-    """This process can open no connection: no descriptor, no memory."""
+    """This process has no descriptor, no memory or no disk left for an exchange."""
 
 
 class ConnectTimeout(WireError, base.ConnectTimeout):
@@ -93,7 +102,7 @@ class TunnelError(WireError, base.ProxyError):
 
 
 class SendError(WireError, base.ConnectionError):
-    """The connection broke while the request was sent, without an answer."""
+    """A new connection broke while the request was sent, without an answer."""
 
     proxy_error = "connection_terminated"
 

@@ -13,6 +13,7 @@ from typing import Any
 from requests.exceptions import InvalidHeader, InvalidURL
 
 from pyramid_restproxy.grammar import TOKEN
+from pyramid_restproxy.remembered import LONGEST
 
 __all__ = ["BLOCK", "blocks", "chunks", "encode_head"]
 
@@ -21,8 +22,9 @@ BLOCK = 65536
 
 Fields = list[tuple[str, str]]
 
-# A target is visible ASCII: a space would end it (RFC 9112 section 3.2).
-_TARGET = re.compile(r"[\x21-\x7e]+")
+# A target is visible ASCII: a space would end it. It has no fragment (RFC 9112 section
+# 3.2).
+_TARGET = re.compile(r"[!\"$-~]+")
 
 _name = itemgetter(0)
 
@@ -61,8 +63,9 @@ def _check_tokens(tokens: list[str]) -> None:
     for text in tokens:
         if not TOKEN.fullmatch(text):
             raise InvalidHeader(f"the method or field name {text!r} is not a token")
-    if len(_tokens) < _MAX_TOKENS:
-        _tokens.update(tokens)
+    if len(_tokens) >= _MAX_TOKENS:
+        _tokens.clear()
+    _tokens.update(text for text in tokens if len(text) <= LONGEST)
 
 
 def blocks(body: Any) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.forwarding.wire.errors import TruncatedBody as ForwardingCut
 from pyramid_restproxy.testing import Answer, FakeBackend, FaultBackend
 from pyramid_restproxy.testing.faults import hang
+from tests.unit.forwarding.wire.conftest import ScriptedServer, read_request
 
 OK = Answer(body=b"ok")
 
@@ -220,7 +221,7 @@ def test_a_process_without_descriptors_does_not_blame_the_backend(monkeypatch):
     def no_more(*arguments):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr("socket.create_connection", no_more)
+    monkeypatch.setattr("socket.socket.connect", no_more)
     testapp, endpoints = with_endpoints("http://127.0.0.1:9", max_fails=1)
     refused = testapp.get("/", status=502)
     assert refused.headers["Proxy-Status"].endswith("error=proxy_internal_error")
@@ -345,6 +346,39 @@ def test_a_kept_connection_that_died_in_flight(method, headers, status):
             assert backend.requests[-1].body == body
 
 
+@pytest.mark.parametrize(
+    "method, headers, status",
+    [("PUT", {}, 200), ("POST", {}, 502), ("POST", KEY, 200)],
+)
+@pytest.mark.parametrize("size", [0, 5_000_000])
+def test_a_kept_connection_that_died_before_the_body_was_read(
+    method, headers, status, size
+):
+    """With a large body it was 502 and a strike against the backend."""
+    server, seen = None, []
+
+    def script(connection, reader):
+        if server.connections == 1:
+            read_request(reader)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            while reader.readline().strip():
+                pass
+            return
+        seen.append(read_request(reader)[1])
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    server = ScriptedServer(script)
+    try:
+        testapp, endpoints = with_endpoints(server.url, max_fails=1)
+        testapp.get("/")
+        body = b"x" * size
+        testapp.request("/", method=method, body=body, headers=headers, status=status)
+        assert seen == ([body] if status == 200 else [])
+        assert endpoints[0].health.is_closed and endpoints[0].in_flight == 0
+    finally:
+        server.close()
+
+
 @pytest.mark.parametrize("body", [b"", b"small", b"x" * 100_000])
 def test_a_second_try_is_signed_anew(body):
     """Who took the nonce of the first, and died, would take it for a replay."""
@@ -395,3 +429,22 @@ def test_framing_of_requests_without_content(method, length):
     with FakeBackend(OK) as backend:
         app(backend.url).request("/", method=method)
         assert backend.requests[0].header("Content-Length") == length
+
+
+@pytest.mark.parametrize("status", [200, 502])
+def test_an_observer_that_fails_costs_no_request(closed, caplog, status):
+    """The client got 500, and the exchange was in flight for ever."""
+    told = []
+
+    def fails(*facts):
+        raise RuntimeError("the exporter")
+
+    with FakeBackend(OK) as good:
+        testapp = app(good.url if status == 200 else closed)
+        backend = testapp.app.registry.getUtility(IGateway).backends["b"]
+        backend.observers = (fails, lambda *facts: told.append(facts[2]))
+        for _ in range(3):
+            testapp.get("/", status=status)
+        assert told == ["2xx" if status == 200 else "connection_refused"] * 3
+        assert backend.endpoints[0].in_flight == 0
+    assert caplog.text.count("an observer fails") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 
@@ -10,9 +11,11 @@ from pyramid.httpexceptions import HTTPRequestEntityTooLarge
 from pyramid.request import Request
 
 from pyramid_restproxy.forwarding import bodies
+from pyramid_restproxy.forwarding.failures import Blame, failure_of
 from pyramid_restproxy.forwarding.fields import FieldList
 from pyramid_restproxy.forwarding.load import Gate
 from pyramid_restproxy.forwarding.model import Answer
+from pyramid_restproxy.forwarding.wire.errors import NoResources
 from pyramid_restproxy.routing.override import UnreadableBody
 
 LARGE = b"x" * (bodies.SMALL + 1)
@@ -171,6 +174,38 @@ def test_what_is_kept_has_a_limit(given):
         body.keep(len(LARGE) - 1)
 
 
+@pytest.mark.parametrize("size", [-1, 1000])
+def test_a_body_whose_end_nobody_knows_is_held_to_a_limit_as_it_is_read(size):
+    """All over 64 KiB was over any limit."""
+    body, _ = bodies.request_body(streamed(LARGE), len(LARGE))
+    assert b"".join(iter(lambda: body.read(size), b"")) == LARGE
+    stream = Stream(LARGE + b"123")
+    given = {**streamed(b""), "wsgi.input": stream}
+    body, _ = bodies.request_body(given, len(LARGE))
+    with pytest.raises(HTTPRequestEntityTooLarge, match=f"{len(LARGE)} bytes"):
+        while body.read(size):
+            pass
+    assert stream.read(1) == b"2"  # no more was read than shows it
+
+
+def test_a_body_that_is_held_to_a_limit_can_be_kept():
+    body, _ = bodies.request_body(streamed(LARGE), len(LARGE))
+    for _ in range(3):
+        body.keep(2 * len(LARGE))
+        assert b"".join(iter(lambda: body.read(70000), b"")) == LARGE
+        body.rewind()
+    body, _ = bodies.request_body(streamed(LARGE + b"x"), len(LARGE))
+    with pytest.raises(HTTPRequestEntityTooLarge):
+        body.keep(2 * len(LARGE))
+
+
+@pytest.mark.parametrize("make", [streamed, environ])
+def test_what_is_known_to_be_over_a_limit_is_refused_at_once(make):
+    assert bodies.request_body(make(b"four"), 4) == (b"four", 4)
+    with pytest.raises(HTTPRequestEntityTooLarge, match="3 bytes"):
+        bodies.request_body(make(b"four"), 3)
+
+
 class Pieces:
     def __init__(self, *pieces):
         self.left = list(pieces)
@@ -263,3 +298,25 @@ def test_a_body_of_bytes():
     body = bodies.BytesBody(b"x")
     assert (body.read_piece(), body.read_piece()) == (b"x", b"")
     body.close()
+
+
+class Full:
+    """A file on a disk without room."""
+
+    def tell(self):
+        return 0
+
+    def write(self, piece):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def close(self):
+        pass
+
+
+def test_a_full_disk_is_ours(monkeypatch):
+    """Bug: it opened the circuits of the backends that bodies were kept for."""
+    monkeypatch.setattr(bodies.tempfile, "TemporaryFile", Full)
+    body, _ = bodies.request_body(environ(LARGE, Stream(LARGE)))
+    with pytest.raises(NoResources, match="No space left") as caught:
+        body.keep(2 * len(LARGE))
+    assert failure_of(caught.value).blame is Blame.GATEWAY

@@ -66,6 +66,25 @@ def test_a_call_and_its_result(request_to):
         assert seen.header("X-A") == "1"
 
 
+@pytest.mark.parametrize(
+    "label, content, data",
+    [
+        ("", "é".encode(), "é"),
+        ("iso-8859-1", b"\xe9 \x80", "é €"),  # windows-1252 to browsers
+        ("koi8-r", b"\xc1", "а"),
+        ("utf-7", b"+AGE-", b"+AGE-"),
+        ("unicode_escape", b"\\x41", b"\\x41"),  # a codec of Python, and no charset
+    ],
+)
+def test_text_is_read_in_a_charset_and_no_other_codec(request_to, label, content, data):
+    fields = [
+        ("Content-Type", f"text/plain; charset={label}".removesuffix("; charset="))
+    ]
+    with FakeBackend(Answer(200, fields, content)) as backend:
+        calls = client.backend(request_to(backend.url), "default")
+        assert calls.get("/text").data == data
+
+
 @pytest.mark.parametrize("method", ["post", "put", "patch"])
 def test_json_goes_up(request_to, method):
     with FakeBackend(answer(None, 201)) as backend:
@@ -145,6 +164,24 @@ def test_a_path_with_dot_segments_is_refused(request_to):
         client.backend(request_to("http://127.0.0.1:1"), "default").get("/a/../b")
 
 
+@pytest.mark.parametrize("path", ["/x#f", "/x?a#f", "/x?#", "#f"])
+def test_a_fragment_does_not_go_onto_the_wire(request_to, path):
+    with FakeBackend(answer(1)) as backend:
+        request = request_to(backend.url)
+        request.matched_route = None
+        calls = client.backend(request, "default")
+        for call in (
+            lambda: calls.get(path),
+            lambda: calls.get(path, params={"b": 1}),
+            lambda: invoke_backend_service("GET", path, request=request),
+            lambda: client.forward_request(request, "default", path),
+        ):
+            with pytest.raises(MalformedRequest):
+                call()
+        assert calls.get("/x%23f", params={"a": "#"}).ok
+    assert [seen.target for seen in backend.requests] == ["/x%23f?a=%23"]
+
+
 def test_nothing_of_the_clients_request_goes_along(request_to):
     with FakeBackend(answer(1)) as backend:
         request = request_to(backend.url)
@@ -167,6 +204,41 @@ def test_ported_code(request_to):
         assert (status, data["error"]["type"]) == (502, "BackendFault")
         with pytest.raises(TypeError, match="request="):
             call("GET", "/x")
+
+
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        ({"error": {"code": 1, "type": "T", "message": "nobody"}}, "nobody"),
+        ({"error": "nobody"}, "nobody"),
+        ({"title": "Conflict", "status": 409, "detail": "taken"}, "taken"),
+        *(({"error": {"message": each}}, "status 409") for each in ("", None, 7, {})),
+        *((each, "status 409") for each in ({}, {"error": None}, [], 7, None, "")),
+    ],
+)
+def test_ported_code_is_told_what_the_backend_says_of_an_error(
+    request_to, data, message
+):
+    """It was told the status alone."""
+    with FakeBackend(answer(data, 409)) as backend:
+        request = request_to(backend.url)
+        status, told = invoke_backend_service("GET", "/x", request=request)
+    error = {"code": 409, "type": "BackendError", "message": message}
+    assert (status, told) == (409, {"error": error})
+
+
+def test_ported_code_gets_what_is_in_the_envelope():
+    """Without the parts that know users: it is opened, and nobody keeps the token."""
+    around = {"user-token": "new", "response": [1]}
+    with FakeBackend(answer(around)) as backend, Configurator() as config:
+        config.include("pyramid_restproxy.forwarding")
+        config.add_backend("default", backend.url)
+        config.make_wsgi_app()
+        request = Request.blank("/", headers={"user-token": "forged"})
+        request.registry = config.registry
+        assert invoke_backend_service("GET", "/x", request=request) == (200, [1])
+        (seen,) = backend.requests
+    assert seen.header("user-token") is None
 
 
 def test_forwarding_from_a_view():
@@ -221,3 +293,24 @@ class TestRequestMethod:
         del owner
         with pytest.raises(ReferenceError, match="gone"):
             bound()
+
+
+@pytest.mark.parametrize(
+    "headers, sent",
+    [({}, "identity"), ({"accept-encoding": "gzip"}, "gzip")],
+)
+def test_results_are_not_asked_for_in_a_coding(request_to, headers, sent):
+    """Without the field any coding is as good (RFC 9110 section 12.5.3)."""
+    with FakeBackend(answer({"id": 7})) as backend:
+        client.backend(request_to(backend.url), "default").get("/x", headers=headers)
+        (seen,) = backend.requests
+    assert seen.header("Accept-Encoding") == sent
+
+
+def test_a_call_has_nothing_of_the_query_of_the_request(request_to):
+    request = request_to("http://127.0.0.1:9")
+    request.environ["REQUEST_URI"] = "/x?"
+    with FakeBackend(answer({})) as backend:
+        request.registry = request_to(backend.url).registry
+        client.backend(request, "default").get("/y")
+        assert backend.requests[0].target == "/y"

@@ -36,6 +36,12 @@ def test_destinations(url, authority, base, query):
         ("http://h:99999", "port"),
         ("http://h:x", "port"),
         ("http://h:0", "port"),
+        ("http://[::1", "'users': the host"),
+        ("http://h/../x", "dot segment"),
+        ("http://h/%2E%2e/x", "dot segment"),
+        ("http://h/%zz", "escape"),
+        ("http://h/x%00", "control character"),
+        ("http+unix://%2Frun%2Fb.sock/..", "dot segment"),
         (7, "not a URL"),
     ],
 )
@@ -44,8 +50,9 @@ def test_what_is_no_destination(url, says):
         Destination.parse("users", url)
 
 
-def test_a_password_is_refused_and_not_repeated():
+@pytest.mark.parametrize("host", ["h", "[::1", "h\u2100"])
+def test_a_password_is_refused_and_not_repeated(host):
     with pytest.raises(ConfigurationError) as caught:
-        Destination.parse("users", "http://ann:secret@h/")
+        Destination.parse("users", f"http://ann:secret@{host}/")
     assert "secret" not in str(caught.value)
     assert "'users'" in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import ssl
 
@@ -94,3 +95,10 @@ def test_what_a_transport_raised_is_not_told_to_the_client():
 
 def test_a_programming_error_is_no_error_of_a_transport():
     assert not issubclass(KeyError, failures.TRANSPORT_ERRORS)
+
+
+def test_a_process_without_descriptors_does_not_blame_the_backend():
+    """By another adapter too."""
+    refused = urllib3.exceptions.NewConnectionError(POOL, "x")
+    refused.__cause__ = OSError(errno.EMFILE, "Too many open files")
+    assert failures.failure_of(from_urllib3(refused)) is Failure.INTERNAL

@@ -168,3 +168,34 @@ def test_who_says_that_it_is_https(scheme, peer, said, expected):
     environ["wsgi.url_scheme"] = scheme
     trusted = forwarded.TrustedProxies(["10.0.0.0/8"])
     assert forwarded.is_https(environ, trusted) is expected
+
+
+@pytest.mark.parametrize(
+    "text, is_one",
+    [
+        ("_gateway", True),
+        ("_a.b-c_1:_p", True),
+        ("unknown", True),
+        ("unknown:8080", True),
+        ("192.0.2.1", True),
+        ("192.0.2.1:8080", True),
+        ("[2001:db8::1]", True),
+        ("[2001:db8::1]:_p", True),
+        ("gateway", False),
+        ("_", False),
+        ("_a b", False),
+        ("_a;for=evil", False),
+        ("_a\n", False),
+        ("192.0.2.256", False),
+        ("192.0.2.1:808080", False),
+        ("192.0.2.1:", False),
+        ("2001:db8::1", False),
+        ("[2001:db8::1", False),
+        ("[192.0.2.1]", False),
+        ("[fe80::1%eth0]", False),
+        ("[]", False),
+        ("", False),
+    ],
+)
+def test_the_names_of_nodes(text, is_one):
+    assert forwarded.is_node(text) is is_one

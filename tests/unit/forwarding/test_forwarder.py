@@ -12,6 +12,10 @@ from requests.adapters import HTTPAdapter
 from pyramid_restproxy.forwarding import transforms
 from pyramid_restproxy.forwarding.fields import FieldList
 from pyramid_restproxy.testing import Answer, FakeBackend
+from tests import wire
+from tests.unit.forwarding.wire.conftest import ScriptedServer
+
+HTTP_1_1 = {"SERVER_PROTOCOL": "HTTP/1.1"}
 
 
 @pytest.fixture
@@ -22,20 +26,32 @@ def backend():
         yield made
 
 
-def app(backend, settings=None, **route):
+def app(backend, settings=None, adapter=None, **route):
     with Configurator(settings=settings or {}) as config:
         config.include("pyramid_restproxy")
-        config.add_backend("b", backend.url)
+        config.add_backend("b", backend.url, adapter=adapter)
         config.add_proxy_route("r", "/api/*path", "b", **route)
         return webtest.TestApp(config.make_wsgi_app(), lint=False)
 
 
 def test_a_websocket_handshake_is_501_and_says_why(backend):
     headers = {"Upgrade": "WebSocket", "Connection": "Upgrade"}
-    refused = app(backend).get("/api/x", headers=headers, status=501)
+    options = {"headers": headers, "extra_environ": HTTP_1_1}
+    refused = app(backend).get("/api/x", status=501, **options)
     assert "websocket" in refused.json["detail"]
     assert refused.headers["Proxy-Status"].endswith("error=http_upgrade_failed")
     assert backend.requests == []
+
+
+def test_upgrade_means_nothing_in_http_1_0(backend):
+    """It was answered 501 (RFC 9110 section 7.8: it must be ignored)."""
+    with wire.served(app(backend).app) as authority:
+        head = f"Host: {authority}\r\nUpgrade: websocket\r\n\r\n"
+        old = wire.exchange(authority, f"GET /api/x HTTP/1.0\r\n{head}".encode())
+        new = wire.exchange(authority, f"GET /api/x HTTP/1.1\r\n{head}".encode())
+    assert (old.status, new.status) == (200, 501)
+    (seen,) = backend.requests
+    assert seen.header("Upgrade") is None
 
 
 def test_a_request_without_host_is_400(backend):
@@ -83,11 +99,41 @@ def chunked(body):
     return request
 
 
-def test_a_large_body_of_unknown_length_is_over_any_limit(backend):
-    testapp = app(backend, max_request_body=200_000)
-    assert testapp.do_request(chunked(b"x" * 65_536), status=200)
-    assert testapp.do_request(chunked(b"x" * 65_537), status=413)
-    assert app(backend, max_request_body=3).do_request(chunked(b"four"), status=413)
+@pytest.mark.parametrize("adapter", [None, HTTPAdapter()])
+def test_a_body_of_unknown_length_is_held_to_the_limit_as_it_is_sent(backend, adapter):
+    """All over 64 KiB was 413, whatever the limit."""
+    testapp = app(backend, adapter=adapter, max_request_body=200_000)
+    for size in (65_536, 65_537, 200_000):
+        assert testapp.do_request(chunked(b"x" * size), status=200)
+    assert [len(seen.body) for seen in backend.requests] == [65_536, 65_537, 200_000]
+
+
+@pytest.mark.parametrize("adapter", [None, HTTPAdapter()])
+def test_a_backend_never_sees_the_end_of_a_body_over_the_limit(adapter):
+    seen = []
+    server = ScriptedServer(lambda connection, reader: seen.append(reader.read()))
+    try:
+        testapp = app(server, adapter=adapter, max_request_body=200_000)
+        refused = testapp.do_request(chunked(b"x" * 200_001), status=413)
+    finally:
+        server.close()
+    assert "200000 bytes" in refused.json["detail"]
+    (raw,) = seen
+    assert b"chunked" in raw and not raw.endswith(b"\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize("limit, size", [(3, 4), (65_536, 65_537)])
+def test_what_is_over_the_limit_at_once_is_not_sent_at_all(backend, limit, size):
+    testapp = app(backend, max_request_body=limit)
+    assert testapp.do_request(chunked(b"x" * size), status=413)
+    assert backend.connections == 0
+
+
+def test_a_body_over_the_limit_is_no_fault_of_the_backend(backend):
+    testapp = app(backend, {"restproxy.backend.b.max_fails": "1"}, max_request_body=9)
+    for size in (10, 70_000):
+        testapp.do_request(chunked(b"x" * size), status=413)
+    assert testapp.get("/api/x").status_int == 200
 
 
 def test_a_large_body_of_unknown_length_goes_up_in_chunks(backend):
@@ -294,7 +340,8 @@ def test_max_forwards_counts_for_options_and_trace_only(backend):
     [("websocketx", 200), ("h2c, websocket", 501), ("WebSocket/13", 501)],
 )
 def test_upgrade_is_a_list_of_protocols(backend, upgrade, status):
-    app(backend).get("/api/x", headers={"Upgrade": upgrade}, status=status)
+    said = {"Upgrade": upgrade}
+    app(backend).get("/api/x", headers=said, extra_environ=HTTP_1_1, status=status)
 
 
 @pytest.mark.parametrize(
@@ -436,3 +483,48 @@ def test_the_cache_has_the_name_of_the_gateway():
     with FakeBackend(answer) as backend:
         made = app(backend, settings={"restproxy.pseudonym": "edge"}, cache=True)
         assert made.get("/api/x").headers["Cache-Status"].startswith("edge;")
+
+
+# -- the target ------------------------------------------------------------------------
+
+
+def targets(backend, *sent, **options):
+    """Return what reaches a backend for targets as a client sends them."""
+    with wire.served(app(backend, **options).app) as authority:
+        for each in sent:
+            head = f"GET {each} HTTP/1.1\r\nHost: h\r\n\r\n"
+            wire.exchange(authority, head.encode())
+    return [seen.target for seen in backend.requests]
+
+
+@pytest.mark.parametrize("adapter", [None, HTTPAdapter()])
+def test_a_question_mark_that_nothing_follows_is_sent(backend, adapter):
+    """It was lost: another URI (RFC 3986 section 6.2.3)."""
+    sent = "/api/x?", "/api/?", "/api/x?#f", "/api/x", "/api/x??", "http://h/api/x?"
+    expected = ["/x?", "/?", "/x?", "/x", "/x??", "/x?"]
+    assert targets(backend, *sent, adapter=adapter) == expected
+
+
+def test_a_transform_may_say_what_follows_a_question_mark(backend):
+    change = transforms.edit_query_parameters(add=[("a", "1")], remove=["b"])
+    assert targets(backend, "/api/x?", request_transforms=[change]) == ["/x?a=1"]
+    change = transforms.edit_query_parameters(remove=["b"])
+    seen = targets(backend, "/api/x?b=1", request_transforms=[change])
+    assert seen[-1] == "/x"
+
+
+def test_an_answer_for_one_target_is_not_kept_for_the_other():
+    answer = Answer(200, [("Cache-Control", "max-age=60")], b"ok")
+    with FakeBackend(answer) as backend:
+        sent = "/api/x", "/api/x?", "/api/x?", "/api/x"
+        assert targets(backend, *sent, cache=True) == ["/x", "/x?", "/x?"]
+
+
+def test_another_status_has_not_the_reason_of_the_old_one(backend):
+    """It was 404 OK."""
+
+    def change(call, answer):
+        answer.status = 404
+
+    testapp = app(backend, response_transforms=[change])
+    assert testapp.get("/api/x", status=404).status == "404 Not Found"

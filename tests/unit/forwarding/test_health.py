@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from pyramid_restproxy.forwarding.health import (
@@ -172,4 +174,27 @@ def test_a_circuit_that_closes_while_its_state_is_asked_for(clock):
 
     health._clock = closing
     assert health.state == OPEN
+    assert health.state == CLOSED
+
+
+def elsewhere(do):
+    """Do something in another thread; return what came of it."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(do()))
+    thread.start()
+    thread.join(10)
+    return found[0]
+
+
+@pytest.mark.parametrize("report", ["succeeded", "failed", "abandoned"])
+def test_a_request_that_is_older_is_not_the_one_that_was_let_through(clock, report):
+    """Bug: it ended the probe, and the next was let through as well."""
+    health = Health(HealthPolicy(max_fails=1, cool_down=5), clock)
+    failing(health, 1)
+    clock.now += 6
+    assert health.admit()
+    elsewhere(getattr(health, report))
+    assert (health.state, health.seconds_left()) == (HALF_OPEN, 0)
+    assert not elsewhere(health.admit)
+    health.succeeded()
     assert health.state == CLOSED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import threading
@@ -225,3 +226,40 @@ def test_an_adapter_that_raises_what_is_no_failure_ends_no_probes(caplog):
     finally:
         prober.stop()
     assert "its probes failed" in caplog.text
+
+
+def test_a_process_without_descriptors_takes_nobody_out(monkeypatch):
+    """Bug: probes that could not be sent counted as failed."""
+
+    def no_more(*arguments):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("socket.socket.connect", no_more)
+    backend = backend_of("http://127.0.0.1:9", probe_fails=1)
+    probes.Prober(backend).look(backend)
+    assert backend.endpoints[0].health.is_closed
+
+
+def test_a_thread_that_cannot_be_started_is_started_with_the_next_request(
+    monkeypatch, caplog
+):
+    """Bug: the request failed, and the destinations were never probed."""
+    start = threading.Thread.start
+
+    def no_more(thread):
+        monkeypatch.setattr(threading.Thread, "start", start)
+        raise RuntimeError("can't start new thread")
+
+    with FakeBackend(UP) as fake:
+        backend = backend_of(fake.url, probe_interval=60)
+        prober = probes.Prober(backend)
+        monkeypatch.setattr(threading.Thread, "start", no_more)
+        prober()
+        assert "cannot be started" in caplog.text
+        prober()
+        (thread,) = [
+            t for t in threading.enumerate() if t.name == f"probes {id(prober)}"
+        ]
+        prober.stop()
+        thread.join(10)
+        backend.adapter.close()

@@ -79,3 +79,13 @@ def test_a_view_found_by_traversal_has_no_prefix():
     assert route_target(made) == ("/a/b", "", "", "")
     with pytest.raises(KeyError, match="needs 'id'"):
         route_target(made, "/v2/{id}")
+
+
+@pytest.mark.parametrize("mount, raw", [("", "http://a"), ("/app", "/app")])
+def test_an_empty_path_is_sent_as_one_slash(mount, raw):
+    """It was sent as two, to where there is nothing."""
+    made = Request.blank("/")
+    made.environ.update(SCRIPT_NAME=mount, PATH_INFO="", REQUEST_URI=raw)
+    made.matched_route, made.matchdict = SimpleNamespace(pattern="/*path"), {"path": ()}
+    assert route_target(made) == ("/", "", mount, "")
+    assert route_target(made, "/v2/*path") == ("/v2/", "", mount, "/v2")

@@ -141,7 +141,10 @@ def test_the_backend_of_a_route_may_be_added_later(config):
         ({"pattern": None}, "pattern"),
         ({"backend": 7}, "backend"),
         ({"strip_prefix": "no"}, "strip_prefix"),
-        ({"request_transforms": ["x"]}, "not a transform"),
+        ({"request_transforms": ["x"]}, "not a transform: No module named 'x'"),
+        ({"request_transforms": "re.X"}, "not a transform"),
+        ({"response_transforms": "nowhere.at_all"}, "nowhere"),
+        ({"response_transforms": 7}, "7 is not a transform"),
         ({"allowed_methods": "NO GOOD"}, "not a method"),
         ({"allowed_methods": ()}, "None for all"),
         ({"allowed_methods": []}, "None for all"),
@@ -306,6 +309,9 @@ def test_identities_that_are_none(config, name, by):
         ("max_in_flight", "3"),
         ("max_in_flight", True),
         ("by", 5),
+        ("by", "gateway"),
+        ("by", "_a;for=evil"),
+        ("by", "_gateway"),  # without forwarded=True
     ],
 )
 def test_options_of_a_route_are_checked_at_the_call(option, value):
@@ -325,3 +331,24 @@ def test_one_identity_header_is_a_name_and_not_its_letters(names):
         client.get("/x", headers={"X-User": "admin", "X-Other": "1"})
         assert fake.requests[0].header("X-User") is None
         assert fake.requests[0].header("X-Other") == "1"
+
+
+def stamp(call, answer=None):
+    """A transform of requests, and of answers."""
+    (call if answer is None else answer).headers.set("X-Stamp", "s")
+
+
+@pytest.mark.parametrize(
+    "given", [stamp, f"{__name__}.stamp", [stamp], (f"{__name__}.stamp",)]
+)
+def test_one_transform_may_stand_alone_or_by_its_name(given):
+    """One callable was a TypeError, and of a name the letters were taken."""
+    with FakeBackend(lambda r: Answer(body=r.header("X-Stamp").encode())) as backend:
+        with Configurator() as config:
+            config.include("pyramid_restproxy.forwarding")
+            config.add_backend("b", backend.url)
+            config.add_proxy_route(
+                "r", "/r", "b", request_transforms=given, response_transforms=given
+            )
+            answer = webtest.TestApp(config.make_wsgi_app(), lint=False).get("/r")
+    assert (answer.text, answer.headers["X-Stamp"]) == ("s", "s")

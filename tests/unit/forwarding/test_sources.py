@@ -165,9 +165,9 @@ def test_a_name_is_looked_up_again_when_its_time_is_over(monkeypatch):
     assert known == (stays,) and not said
 
 
-@pytest.mark.parametrize("url", ["https://h", "h", "http://"])
+@pytest.mark.parametrize("url", ["https://h", "h", "http://", "http://[::1"])
 def test_names_that_are_looked_up_in_another_way(url):
-    with pytest.raises(ConfigurationError, match="expected http://name"):
+    with pytest.raises(ConfigurationError, match="from_dns"):
         sources.from_dns(url)
 
 
@@ -188,3 +188,16 @@ def test_a_provider_that_has_nothing():
         config.add_proxy_route("r", "/*path", "b")
         app = webtest.TestApp(config.make_wsgi_app(), lint=False)
         assert app.get("/", status=503).headers["Retry-After"]
+
+
+def test_a_file_that_is_empty_while_it_is_written_changes_nothing(tmp_path, caplog):
+    """Bug: for that moment nobody could be asked."""
+    path, clock, used = tmp_path / "backends", Clock(), []
+    path.write_text("http://a:1\n")
+    source = sources.Source(sources.from_file(str(path)), 30, used.append, clock)
+    source()
+    path.write_text("# soon\n")
+    clock.now = 31
+    source()
+    assert used == [[("http://a:1", 1)]]
+    assert "names no destination" in caplog.text

@@ -172,6 +172,14 @@ def test_a_dot_segment_that_the_cut_would_make_is_refused(path):
         target.tail_of(path, "/api", decoded)
 
 
+def test_the_target_of_a_view_is_split():
+    assert target.split_target("/a%23?b?c=1") == ("/a%23", "b?c=1")
+    assert target.split_target("/a") == ("/a", "")
+    for wrong in ("/a#", "/a?b#c", "/a/../b", "a", ""):
+        with pytest.raises(MalformedRequest):
+            target.split_target(wrong)
+
+
 @pytest.mark.parametrize("value", ["..", ".", "..;x"])
 def test_a_dot_segment_that_a_value_would_make_is_refused(value):
     with pytest.raises(MalformedRequest):
@@ -221,11 +229,67 @@ def test_patterns_are_filled_one_value_one_segment():
         target.fill_pattern("/{nope}", {})
 
 
+@pytest.mark.parametrize("pattern", ["/v2/*path", "/v2/{path}", "/v2/{path:.*}"])
+@pytest.mark.parametrize("tail", [("a", "b c"), ["a", "b c"]])
+def test_a_tail_becomes_several_segments_in_either_form(pattern, tail):
+    """``{path}`` wrote the tuple as Python does: ``/v2/('a',%20'b c')``."""
+    assert target.fill_pattern(pattern, {"path": tail}) == "/v2/a/b%20c"
+    assert target.fill_pattern(pattern, {"path": "a/b"}) == "/v2/a%2Fb"
+    assert target.fill_pattern(pattern, {"path": ()}) == "/v2/"
+
+
+def test_a_tail_before_the_end():
+    values = {"path": ("a", "b"), "id": "1"}
+    assert target.fill_pattern("/{path}/x/{id}", values) == "/a/b/x/1"
+    with pytest.raises(MalformedRequest):
+        target.fill_pattern("/{path}/x", {"path": ("a", "..")})
+
+
+@pytest.mark.parametrize("value", ["*nope", "{nope}", "*id"])
+def test_a_value_that_looks_like_a_place_is_no_place(value):
+    """``/v2/{id}`` for ``/p/*nope`` was a KeyError."""
+    filled = target.fill_pattern("/v2/{id}", {"id": value})
+    assert unquote_to_bytes(filled).decode() == f"/v2/{value}"
+
+
+def test_a_place_with_a_number_of_digits():
+    assert target.fill_pattern(r"/v2/{id:\d{2}}/x", {"id": "12"}) == "/v2/12/x"
+
+
 def test_a_query_is_edited_and_the_rest_stays_byte_by_byte():
     query = "a=1&b=%7e+x&a=2&c;d&&=e"
     edited = target.edit_query(query, set_={"a": "3&4"}, add=[("z", "é")], remove=["q"])
-    assert edited == "b=%7e+x&c;d&=e&a=3%264&z=%C3%A9"
+    assert edited == "b=%7e+x&c;d&&=e&a=3%264&z=%C3%A9"
     assert target.edit_query("a%20b=1&c=2", remove=["a b"]) == "c=2"
+
+
+@pytest.mark.parametrize("query", ["a=1&&b=2", "a=1&", "&a=1", "&", "", "&&c"])
+def test_empty_pairs_of_a_query_stay(query):
+    assert target.edit_query(query, remove=["q"]) == query
+    added = target.edit_query(query, add=[("z", "1")])
+    assert added == (f"{query}&z=1" if query else "z=1")
+
+
+@pytest.mark.parametrize(
+    "raw, query, empty",
+    [
+        ("/x?", "", True),
+        ("/?#top", "", True),
+        ("http://h/x?", "", True),
+        ("/x", "", False),
+        ("/x#?", "", False),
+        ("/x??", "?", False),
+        ("/x?a=?", "a=?", False),
+        ("", "", False),
+    ],
+)
+@pytest.mark.parametrize("name", ["REQUEST_URI", "RAW_URI"])
+def test_a_question_mark_that_nothing_follows(name, raw, query, empty):
+    assert target.has_empty_query({name: raw, "QUERY_STRING": query}) is empty
+
+
+def test_without_a_raw_target_nobody_knows_of_a_question_mark():
+    assert not target.has_empty_query({"PATH_INFO": "/x", "QUERY_STRING": ""})
 
 
 @pytest.mark.parametrize(
@@ -266,3 +330,53 @@ def test_a_mount_point_with_an_escaped_slash_is_refused(path):
     mount = "/a/b" if path.startswith("/a%2F") else "/app"
     with pytest.raises(MalformedRequest):
         target.split_mount(path, mount)
+
+
+@pytest.mark.parametrize("key", ["REQUEST_URI", "RAW_URI"])
+def test_a_safe_target_is_found_once_a_request(monkeypatch, key):
+    asked = []
+    real = target.raw_target
+    monkeypatch.setattr(target, "raw_target", lambda e: asked.append(e) or real(e))
+    given = environ("/a%2Fb", "c", **{key: "/a%2Fb?c"})
+    assert target.safe_target(given) == ("/a%2Fb", "c")
+    assert target.safe_target(given) == ("/a%2Fb", "c")
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "changed, found",
+    [
+        ({"PATH_INFO": "/b"}, ("/b", "c")),
+        ({"QUERY_STRING": "d"}, ("/a", "d")),
+        ({"SCRIPT_NAME": "/m"}, ("/m/a", "c")),
+    ],
+)
+def test_a_safe_target_is_found_anew_where_the_environ_was_changed(changed, found):
+    given = environ("/a", "c", REQUEST_URI="/a?c")
+    assert target.safe_target(given) == ("/a", "c")
+    copied = {**given, **changed}
+    assert target.safe_target(copied) == found
+    assert target.safe_target(given) == ("/a", "c")
+
+
+def test_a_target_that_is_not_safe_is_refused_each_time():
+    given = environ("/a", REQUEST_URI="/a")
+    target.safe_target(given)
+    given["PATH_INFO"] = "/../a"
+    for _ in range(2):
+        with pytest.raises(MalformedRequest):
+            target.safe_target(given)
+
+
+@pytest.mark.parametrize(
+    "raw, decoded",
+    [
+        ("/a%2Fb?c#d", "/a/b"),
+        ("//a", "//a"),
+        ("http://h//a%zz", "//a%zz"),
+        ("http://h", ""),
+        ("/caf\xc3\xa9/caf%C3%A9", "/caf\xc3\xa9/caf\xc3\xa9"),
+    ],
+)
+def test_paths_are_decoded_as_servers_do(raw, decoded):
+    assert target.decoded_path(raw) == decoded

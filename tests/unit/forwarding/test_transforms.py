@@ -285,25 +285,102 @@ def test_a_part_of_a_body_is_not_filtered_but_an_error(kind):
 
 
 @pytest.mark.parametrize(
-    "kind, page, coding, sent",
+    "kind, coding, text",
     [
-        ("; charset=latin-1", "caf\xe9", "latin-1", "; charset=utf-8"),
-        ("", "caf\xe9", "latin-1", "; charset=utf-8"),
-        ("", "caf\xe9", "utf-8", "; charset=utf-8"),
-        ("", "cafe", "utf-8", ""),
+        ("; charset=iso-8859-1", "latin-1", "caf\xe9"),
+        ("; charset=windows-1252", "windows-1252", "\u20ac"),
+        ("; charset=Shift_JIS", "shift_jis", "日本"),
+        ("; charset=shift_jis", "utf-8", "日本"),
+        ("", "utf-8-sig", "日本"),
+        ("", "utf-16", "日本"),
+        ("", "utf-32", "日本"),
+        ("; charset=utf-16", "utf-16", "日本"),
     ],
 )
-def test_a_page_is_read_in_its_charset(kind, page, coding, sent):
-    made = answer(("Content-Type", f"text/html{kind}"), body=page.encode(coding))
+def test_json_is_read_in_utf_8_or_the_charset_named_and_sent_in_utf_8(
+    kind, coding, text
+):
+    body = json.dumps({"a": text, "secret": 1}, ensure_ascii=False).encode(coding)
+    made = answer(("Content-Type", f"application/json{kind}"), body=body)
+    t.json_filter(["secret"])(call(), made)
+    assert json.loads(content(made).decode("utf-8")) == {"a": text}
+    sent = "; charset=utf-8" if kind else ""
+    assert made.headers["Content-Type"] == f"application/json{sent}"
+
+
+@pytest.mark.parametrize(
+    "kind, body",
+    [("", b'"\xe9"'), ("; charset=x", b'"\xe9"'), ("; charset=euc-kr", b'"\xff"')],
+)
+def test_json_that_is_no_text_is_an_error(kind, body):
+    made = answer(("Content-Type", f"application/json{kind}"), body=body)
+    with pytest.raises(UnicodeDecodeError):
+        t.json_filter(["secret"])(call(), made)
+
+
+@pytest.mark.parametrize(
+    "kind, page, coding, sent",
+    [
+        ("; charset=iso-8859-1", "caf\xe9", "latin-1", "; charset=windows-1252"),
+        ("; charset=x-sjis", "日本", "shift_jis", "; charset=shift_jis"),
+        ("; charset=utf-16", "日本", "utf-16-le", "; charset=utf-16le"),
+        ("", "\ufeff日本", "utf-16-be", "; charset=utf-16be"),
+        ("", "\ufeffcaf\xe9", "utf-8", "; charset=utf-8"),
+        ("", "<meta charset=koi8-r>мир", "koi8-r", "; charset=koi8-r"),
+        ("", "<meta charset=koi8-r>", "koi8-r", "; charset=koi8-r"),
+        ("", "caf\xe9", "latin-1", "; charset=windows-1252"),
+        ("", "caf\xe9", "utf-8", "; charset=utf-8"),
+        ("", "cafe", "utf-8", ""),
+        ("; charset=nonsense", "cafe", "utf-8", "; charset=utf-8"),
+    ],
+)
+def test_a_page_is_read_as_browsers_do_and_sent_in_its_charset(
+    kind, page, coding, sent
+):
+    body = f"{page}<p class=ad>buy</p>".encode(coding)
+    made = answer(("Content-Type", f"text/html{kind}"), body=body)
     t.html_filter([".ad"])(call(), made)
-    assert page in content(made).decode("utf-8")
+    found = content(made).decode(coding)
+    assert page.rpartition(">")[2].lstrip("\ufeff") in found
+    assert found.startswith("\ufeff") == page.startswith("\ufeff")
+    assert "buy" not in found
     assert made.headers["Content-Type"] == f"text/html{sent}"
+    assert made.headers["Content-Length"] == str(len(found.encode(coding)))
 
 
-def test_a_page_that_is_not_in_its_charset_is_an_error():
-    kind = ("Content-Type", "text/html; charset=utf-8")
-    with pytest.raises(ValueError):
-        t.html_filter([".ad"])(call(), answer(kind, body=b"\xff"))
+def test_what_is_not_in_the_charset_of_a_page_is_a_reference_again():
+    kind = ("Content-Type", "text/html; charset=koi8-r")
+    made = answer(kind, body=b"<p title=&euro;>&#26085;&nbsp;\xcd</p>")
+    t.html_filter([".ad"])(call(), made)
+    assert b'<p title="&#8364;">&#26085;&nbsp;\xcd</p>' in content(made)
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "shift_jis", "euc-kr", "gb2312", "big5"])
+def test_bytes_that_are_no_text_are_replaced_and_the_rest_is_filtered(coding):
+    kind = ("Content-Type", f"text/html; charset={coding}")
+    made = answer(kind, body=b"<p>x\x81 </p><p class=ad>buy</p>")
+    t.html_filter([".ad"])(call(), made)
+    found = content(made)
+    assert found.startswith(b"<html>") and b"<p>x" in found
+    assert b"buy" not in found and b"\x81" not in found
+
+
+@pytest.mark.parametrize("selector", ["html", ":root", "*"])
+def test_without_its_root_a_page_is_empty(selector):
+    made = answer(
+        ("Content-Type", "text/html"), body=b"<!doctype html><p>x<svg><html></svg>"
+    )
+    t.html_filter(["p", selector, "body"])(call(), made)
+    assert content(made) == b""
+    assert made.headers["Content-Length"] == "0"
+
+
+def test_a_page_is_measured_in_bytes():
+    kind = ("Content-Type", "text/html; charset=utf-16")
+    body = ("x" * (t.MAX_FILTERED // 2)).encode("utf-16-le")
+    t.html_filter([".ad"])(call(), answer(kind, body=body))
+    with pytest.raises(ValueError, match="over"):
+        t.html_filter([".ad"])(call(), answer(kind, body=body + b"x\0"))
 
 
 def test_html_elements_are_taken_out():
@@ -454,6 +531,20 @@ def test_a_length_may_be_taken_away_and_another_body_be_put_there():
     made.headers.set("Content-Length", "4")
     t.settle(call(), made, before)
     assert made.headers.get("Content-Length") == "4"
+
+
+def test_another_status_loses_the_reason_unless_it_has_one():
+    made = answer(status=200)
+    made.reason = "Fine By Me"
+    before = copied(made)
+    t.settle(call(), made, before)
+    assert made.reason == "Fine By Me"
+    made.status = 404
+    t.settle(call(), made, before)
+    assert made.reason == ""
+    made.reason = "Gone Fishing"
+    t.settle(call(), made, before)
+    assert made.reason == "Gone Fishing"
 
 
 def test_what_is_no_body_is_an_error():

@@ -166,3 +166,52 @@ def test_a_view_whose_backend_is_not_there(backend):
 
     with pytest.raises(LookupError, match="'nope'; there are: users"):
         app(backend, configure).get("/api/x")
+
+
+def test_a_malformed_path_is_refused_before_the_permission_is_asked(backend):
+    """It was 403: who may pass was decided for a path that nobody sends."""
+
+    class Own(ProxyView):
+        backend = "users"
+
+    class Denying:
+        def permits(self, request, context, permission):
+            return False
+
+    def configure(config):
+        config.set_security_policy(Denying())
+        config.add_proxy_route("r", "/api/*path", "users", permission="use")
+        config.add_route("own", "/own/*path")
+        config.add_view(Own, route_name="own", permission="use")
+        config.add_route("plain", "/plain/*path")
+        config.add_view(
+            lambda request: request.forward("users"),
+            route_name="plain",
+            permission="use",
+        )
+
+    testapp = app(backend, configure)
+    for route, status in (("api", 400), ("own", 400), ("plain", 403)):
+        testapp.get(f"/{route}/a", status=403)
+        testapp.get(f"/{route}/..%2Fa", status=status)
+    testapp.get("/nowhere/..%2Fa", status=404)
+    assert backend.requests == []
+
+
+def test_what_a_view_makes_of_the_path_is_what_is_checked_and_sent(backend):
+    class Own(ProxyView):
+        backend = "users"
+
+        def __call__(self):
+            self.request.path_info = self.request.params["to"]
+            return super().__call__()
+
+    def configure(config):
+        config.add_route("own", "/own/*path")
+        config.add_view(Own, route_name="own")
+
+    testapp = app(backend, configure)
+    assert testapp.get("/own/a?to=/own/b").body == b"ok"
+    testapp.get("/own/a?to=/own/../b", status=400)
+    (seen,) = backend.requests
+    assert seen.target == "/base/b?to=/own/b"

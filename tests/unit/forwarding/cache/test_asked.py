@@ -169,3 +169,8 @@ def test_a_detached_request_has_nothing_of_the_client_but_its_words():
     assert place(copy.call) == asked.resource
     assert stream.read() == b"body"
     assert made.method == "HEAD" and len(made.headers) == 6
+
+
+def test_a_question_mark_without_a_query_is_not_in_the_key():
+    assert uncached(call("/x")) is None
+    assert uncached(call("/x", empty_query=True)) == "bypass"

@@ -76,6 +76,17 @@ def test_a_resource_that_changed_meanwhile_is_not_shared():
     assert joined.wait(FAR) is None
 
 
+def test_a_leader_that_leaves():
+    flight = Flights(60).begin("resource")
+    assert not flight.left
+    flight.leave()
+    assert flight.left and flight.landed and flight.wait(FAR) is None
+    landed = Flights(60).begin("resource")
+    landed.land(ENTRY)
+    landed.leave()
+    assert not landed.left and landed.wait(FAR) == ENTRY
+
+
 def test_an_error_lands_it():
     flights = Flights(60)
     with flights.begin("resource") as flight:

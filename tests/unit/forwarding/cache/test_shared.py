@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -620,6 +621,44 @@ def test_a_slow_client_does_not_hold_up_the_others_for_ever(clock):
     assert read(slow) == b"2"
 
 
+def test_where_the_leader_leaves_one_of_the_others_begins_anew(clock, monkeypatch):
+    """All of them asked the backend, at once."""
+    cache, gate = make(clock, lock_timeout=60), Gate(cacheable(), cacheable(b"late"))
+    crowd = Crowd(cache, gate, monkeypatch)
+    gate.open.set()
+    leader = cache.answer(call(), gate)
+    gate.open.clear()
+    crowd.add(20)
+    crowd.wait_for(20)
+    leader.close()
+    crowd.wait_for(19)
+    gate.open.set()
+    told = crowd.join()
+    assert told == ["c; fwd=miss; collapsed"] * 19 + ["c; fwd=miss; stored"]
+    assert {each.content for each in crowd.answers} == {b"late"}
+    assert len(gate.calls) == 2
+
+
+def test_leaders_that_leave_hold_nobody_up_for_ever(clock, monkeypatch):
+    cache = make(clock, lock_timeout=0.01)
+    origin = Origin(cacheable(), cacheable(b"own"))
+    leader = cache.answer(call(), origin)
+    joined = cache._flights.join
+
+    def join(*place):
+        flight, leads = joined(*place)
+        monkeypatch.setattr(flight.__class__, "wait", wait)
+        return flight, leads
+
+    def wait(flight, until):
+        leader.close()
+        while time.monotonic() < until:
+            pass
+
+    monkeypatch.setattr(cache._flights, "join", join)
+    assert ask(cache, origin).content == b"own"
+
+
 def test_those_of_another_variant_collapse_among_themselves(clock, monkeypatch):
     cache = make(clock, lock_timeout=60)
     vary = [("Vary", "Accept")]
@@ -809,3 +848,12 @@ def test_the_clock_is_that_of_the_machine_where_none_is_given():
     ask(cache, Origin(answer(fields=fields)))
     told = ask(cache, Origin()).told
     assert told.startswith("pyramid_restproxy; hit; ttl=")
+
+
+def test_an_answer_that_has_no_content_is_kept_without_a_length(cache):
+    """A 204 was never kept: it may not say how long nothing is (RFC 9110 8.6)."""
+    origin = Origin(cacheable(b"", status=204, reason="No Content", framed=False))
+    for _ in range(2):
+        given = ask(cache, origin)
+        assert (given.status, given.content) == (204, b"")
+    assert len(origin.calls) == 1 and given.told.startswith("c; hit")

@@ -235,6 +235,37 @@ def test_no_answer_says_whether_the_connection_had_been_used(serve, adapter):
     assert caught.value.reused
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_kept_connection_that_closed_is_told_of_for_large_bodies_too(serve, chunked):
+    """It was a SendError, which nobody sends again."""
+    closed = threading.Event()
+
+    def script(connection, reader):
+        read_request(reader)
+        connection.sendall(OK)
+        reader.readline()  # of the next request, whose body stays unread
+        connection.close()
+        closed.set()
+
+    def body():
+        yield b"x"
+        assert closed.wait(10)
+        for _ in range(300):
+            yield b"x" * 100_000
+
+    server = serve(script)
+    adapter = KeepAliveAdapter()
+    origin = origin_of(server.url)
+    head = b"PUT / HTTP/1.1\r\nHost: h\r\n\r\n"
+    _, answer = adapter.exchange(origin, head)
+    assert answer.read_piece() == b"ok"
+    with pytest.raises(NoAnswer) as caught:
+        adapter.exchange(origin, head, body(), chunked=chunked)
+    assert caught.value.reused
+    assert isinstance(caught.value.__cause__, SendError)
+    assert adapter.pool.count() == 0
+
+
 def test_an_upload_that_breaks_without_an_answer_is_a_send_error(serve, session):
     server = serve(lambda connection, reader: reader.readline())
     with pytest.raises((SendError, NoAnswer)):

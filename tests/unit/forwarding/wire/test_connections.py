@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import select
@@ -26,6 +27,7 @@ from pyramid_restproxy.forwarding.wire.errors import (
     ConnectError,
     ConnectTimeout,
     DeadlineExceeded,
+    NoResources,
     ReadTimeout,
     ResolveError,
     SendError,
@@ -496,3 +498,144 @@ def test_a_child_process_starts_with_an_empty_pool(serve):
 )
 def test_authorities(where, authority):
     assert where.authority == authority
+
+
+# -- what is ours, and not the server's --------------------------------------------
+
+
+def no_more(*arguments):
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+def unknown(*arguments, **options):
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+def test_without_descriptors_a_name_is_not_said_to_be_unknown(monkeypatch):
+    """Bug: the resolver says so, and the backend was blamed."""
+    monkeypatch.setattr(connections.socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(connections.socket, "socket", no_more)
+    with pytest.raises(NoResources):
+        connect(Origin("http", "users.internal", 80), 5, FOREVER)
+
+
+def test_without_a_network_a_name_is_unknown(monkeypatch):
+    def no_family(*arguments):
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported")
+
+    monkeypatch.setattr(connections.socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(connections.socket, "socket", no_family)
+    with pytest.raises(ResolveError):
+        connect(Origin("http", "users.internal", 80), 5, FOREVER)
+
+
+@pytest.mark.parametrize(
+    "scheme, host", [("http+unix", "/run/users.sock"), ("http", "127.0.0.1")]
+)
+def test_without_descriptors_there_is_no_connection(monkeypatch, scheme, host):
+    """Bug: the backend was blamed, where it has a unix socket."""
+    monkeypatch.setattr(connections.socket, "socket", no_more)
+    with pytest.raises(NoResources):
+        connect(Origin(scheme, host, 80), 5, FOREVER)
+
+
+def test_without_descriptors_the_certificates_cannot_be_read(serve, monkeypatch):
+    monkeypatch.setattr(connections, "_context", no_more)
+    server = serve(wait_for_end)
+    with pytest.raises(NoResources):
+        connect(Origin("https", "127.0.0.1", server.port), 5, FOREVER)
+
+
+# -- time --------------------------------------------------------------------------
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(connections.time, "monotonic", clock)
+    return clock
+
+
+def test_the_addresses_of_a_name_share_the_time(monkeypatch, clock):
+    """Bug: each had all of it; and none is left out because the first is dead."""
+    waits = []
+
+    def lookup(host, port, type):
+        return [(socket.AF_INET, type, 6, "", (f"10.0.0.{n}", port)) for n in range(3)]
+
+    def connected(family, address, name, timeout):
+        waits.append(timeout)
+        clock.now += timeout
+        raise ConnectTimeout(name)
+
+    monkeypatch.setattr(connections.socket, "getaddrinfo", lookup)
+    monkeypatch.setattr(connections, "_connected", connected)
+    origin = Origin("http", "users.internal", 80)
+    with pytest.raises(ConnectTimeout):
+        connect(origin, 3, FOREVER)
+    assert waits == [1, 1, 1]
+    with pytest.raises(ConnectTimeout):
+        connect(origin, 3, Deadline(None, 1.5))
+    assert waits[3:] == [0.5, 0.5, 0.5]
+
+
+def test_an_address_that_refuses_leaves_the_others_its_time(serve, monkeypatch):
+    server = serve(echo)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        dead, good = unused.getsockname(), ("127.0.0.1", server.port)
+
+        def lookup(host, port, type):
+            return [(socket.AF_INET, type, 6, "", each) for each in (dead, good)]
+
+        monkeypatch.setattr(connections.socket, "getaddrinfo", lookup)
+        connect(Origin("http", "users.internal", 80), None, FOREVER).close()
+
+
+def test_the_total_time_stands_still_while_another_is_waited_for(clock):
+    deadline = Deadline(None, 2)
+
+    def slow():
+        for piece in (b"a", b"b"):
+            clock.now += 10
+            yield piece
+        clock.now += 10
+
+    assert [deadline.left() for _ in deadline.without(slow())] == [2, 2]
+    assert deadline.left() == 2
+    clock.now += 3
+    with pytest.raises(DeadlineExceeded):
+        deadline.wait()
+
+
+def test_without_a_total_time_there_is_nothing_that_could_stand_still(clock):
+    deadline = Deadline(5, None)
+    deadline.pause()
+    deadline.resume()
+    assert (deadline.wait(), deadline.at) == (5, None)
+
+
+class Green(socket.socket):
+    """A socket as gevent makes it: it waits by itself, its descriptor never blocks."""
+
+    def settimeout(self, timeout):
+        super().settimeout(timeout)
+        os.set_blocking(self.fileno(), False)
+
+
+def test_a_descriptor_that_does_not_block_knows_no_timeout_of_the_kernel():
+    """Bug: with gevent no timeout ended anything."""
+    ours, theirs = socket.socketpair()
+    green = Green(fileno=ours.detach())
+    made = connections.Connection(green)
+    with theirs, pytest.raises(ReadTimeout):
+        made.receive(10, Deadline(0.05, None))
+    assert green.gettimeout() == 0.05
+    made.close()

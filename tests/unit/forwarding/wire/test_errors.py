@@ -11,7 +11,7 @@ from pyramid_restproxy.exceptions import RestProxyError
 from pyramid_restproxy.forwarding.wire import errors
 
 
-@pytest.mark.parametrize("name", errors.__all__)
+@pytest.mark.parametrize("name", sorted({*errors.__all__} - {"OURS"}))
 def test_every_error(name):
     error = getattr(errors, name)
     assert issubclass(error, RestProxyError)

@@ -29,6 +29,8 @@ def test_a_head_is_written_exactly_as_given():
         ("GET", "/a\r\n", [], InvalidURL),
         ("GET", "/caf\xe9", [], InvalidURL),
         ("GET", "", [], InvalidURL),
+        ("GET", "/a#f", [], InvalidURL),
+        ("GET", "/a?b#", [], InvalidURL),
         ("GET", "/", [("X Y", "1")], InvalidHeader),
         ("GET", "/", [("", "1")], InvalidHeader),
         ("GET", "/", [("X", "a\r\nY: b")], InvalidHeader),
@@ -76,3 +78,14 @@ def test_a_large_file_is_read_in_blocks():
 def test_chunks_leave_out_empty_pieces():
     framed = b"".join(request.chunks([b"ab", b"", b"c" * 16]))
     assert framed == b"2\r\nab\r\n10\r\n" + b"c" * 16 + b"\r\n0\r\n\r\n"
+
+
+def test_tokens_are_known_again_however_many_there_were(monkeypatch):
+    """Bug: long names were kept for good; and once there were many, no new ones."""
+    monkeypatch.setattr(request, "_tokens", set())
+    for number in range(request._MAX_TOKENS + 5):
+        request.encode_head("GET", "/", [(f"X-{number}", "1")])
+    assert {"GET", f"X-{number}"} < request._tokens
+    assert len(request._tokens) <= request._MAX_TOKENS + 1
+    assert request.encode_head("GET", "/", [("X" * 1000, "1")])
+    assert max(map(len, request._tokens)) < 1000
