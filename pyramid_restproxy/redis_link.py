@@ -7,6 +7,7 @@ is no answer is for them to say: the one forgets, the other lets nobody pass.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -18,17 +19,22 @@ __all__ = ["RedisAway", "RedisLink"]
 
 log = logging.getLogger(__name__)
 
+#: What an error of a Redis begins with, where the client library does not know it.
+_CODE = re.compile(r"[A-Z]{3,20}")
+
 
 class RedisAway(Exception):
-    """The Redis does not answer, or has not answered a moment ago."""
+    """The Redis does not answer, has not answered a moment ago, or refuses."""
 
 
 class RedisLink:
     """The way to one Redis. Thread-safe; connects when it is first asked.
 
     Nothing is tried twice, so one that hangs costs a caller `timeout` and no more.
-    After an error nothing is asked for `pause` seconds, then one caller tries: a Redis
-    that is back is used again without anybody doing anything.
+    After no answer nothing is asked for `pause` seconds, then one caller tries: a Redis
+    that is back is used again without anybody doing anything. One that refuses to do
+    something (it is full, or must not be written) has answered: what it still does,
+    reading, goes on.
 
     :param url: as ``redis.Redis.from_url`` takes it; it may hold a password.
     :param wanted_by: who needs it, for messages.
@@ -58,29 +64,35 @@ class RedisLink:
             retry=Retry(NoBackoff(), 0),  # a pause is better than waiting thrice
         )
         self._errors = (redis.RedisError, OSError)
+        self._refusals = redis.ResponseError  # not while it loads: that is no answer
         self._wanted_by = wanted_by
         self._pause = pause
         self._clock = clock
         self._lock = threading.Lock()
         self._resume_at: float | None = None
+        self._quiet_until: float | None = None
         self.failures = 0
 
     def ask(self, operation: Callable[[Any], Any]) -> Any:
         """Return what `operation`, given the client, returns.
 
-        :raises RedisAway: where there is no answer.
+        :raises RedisAway: where there is no answer, or a refusal.
         """
         paused = self._resume_at is not None
         if paused and not self._may_try():
             raise RedisAway
         try:
             result = operation(self._redis)
+        except self._refusals as error:
+            self._note_refusal(error)
+            if paused:
+                self._go_on()
+            raise RedisAway from error
         except self._errors as error:
             self._note_failure(error)
             raise RedisAway from error
         if paused:  # what was asked before a failure does not end its pause
-            with self._lock:
-                self._resume_at = None
+            self._go_on()
         return result
 
     def close(self) -> None:
@@ -96,6 +108,20 @@ class RedisLink:
             self._resume_at = now + self._pause
             return True
 
+    def _go_on(self) -> None:
+        with self._lock:
+            self._resume_at = None
+
+    def _note_refusal(self, error: Exception) -> None:
+        """Count it; say so no more often than that there is no answer."""
+        with self._lock:
+            self.failures += 1
+            now = self._clock()
+            if self._quiet_until is not None and now < self._quiet_until:
+                return
+            self._quiet_until = now + self._pause
+        log.warning("the Redis of %s refuses: %s", self._wanted_by, _kind(error))
+
     def _note_failure(self, error: Exception) -> None:
         with self._lock:
             self.failures += 1
@@ -103,3 +129,13 @@ class RedisLink:
         # the text of the error may hold the address, and that a password
         kind = type(error).__name__
         log.warning("the Redis of %s does not answer: %s", self._wanted_by, kind)
+
+
+def _kind(error: Exception) -> str:
+    """Name an error, and its code where only that tells what it is.
+
+    The rest of its text may hold what was asked, and so a secret.
+    """
+    code = str(error).partition(" ")[0]
+    name = type(error).__name__
+    return f"{name} {code}" if _CODE.fullmatch(code) else name

@@ -15,18 +15,18 @@ from pyramid.viewderivers import INGRESS
 
 from pyramid_restproxy.forwarding.client import RequestMethod
 from pyramid_restproxy.forwarding.routes import CHECK_ORDER
-from pyramid_restproxy.interfaces import ISealer
+from pyramid_restproxy.interfaces import ICallerTokens, ISealer
 from pyramid_restproxy.trust.admission import (
     allowed_from_view,
     api_key_view,
     signed_view,
 )
+from pyramid_restproxy.trust.caller_tokens import CallerTokens
 from pyramid_restproxy.trust.directives import (
     add_api_key,
     add_sealing_key,
     add_signing_key,
     add_signing_profile,
-    keep_login_cookie,
     set_api_key_store,
     sign_requests_to,
     use_key_settings,
@@ -46,7 +46,6 @@ __all__ = ["includeme"]
 #: Who is let in, from the outermost: cheap checks first, then what reads the body. All
 #: of them before Pyramid asks for the permission, which may depend on the credential.
 ADMISSION = (
-    ("exposed_methods", exposed_view),
     ("allow_from", allowed_from_view),
     ("varying", varying_view),
     ("api_key", api_key_view),
@@ -60,7 +59,11 @@ def includeme(config: Configurator) -> None:
     """Register the directives and the view options."""
     config.include("pyramid_restproxy.forwarding")
     config.include("pyramid_restproxy.trust.guard")
-    before = INGRESS
+    # 405, 400, and then who asks: a path is made safe before it is decided about.
+    config.add_view_deriver(
+        exposed_view, name="exposed_methods", under=INGRESS, over="safe_target"
+    )
+    before = "safe_target"
     for name, deriver in ADMISSION:
         config.add_view_deriver(deriver, name=name, under=before, over="secured_view")
         before = name
@@ -77,14 +80,12 @@ def includeme(config: Configurator) -> None:
     config.add_directive("set_token_validator", set_token_validator)
     config.add_request_method(RequestMethod(sealed_path), "sealed_path")
     config.registry.registerUtility(sealed_params, ISealer)
+    config.registry.registerUtility(CallerTokens(), ICallerTokens)
     order = PHASE0_CONFIG + 1
     config.action(("restproxy", "trust"), make_trust, (config,), order=order)
     config.action(("restproxy", "limiter"), use_limiter, (config,), order=order)
     config.action(
         ("restproxy", "token setting"), use_token_setting, (config,), order=CHECK_ORDER
-    )
-    config.action(
-        ("restproxy", "login cookie"), keep_login_cookie, (config,), order=CHECK_ORDER
     )
     config.action(
         ("restproxy", "key settings"), use_key_settings, (config,), order=CHECK_ORDER

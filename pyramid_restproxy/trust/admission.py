@@ -18,11 +18,12 @@ from pyramid.exceptions import ConfigurationError
 from pyramid.request import Request
 from pyramid.response import Response
 
+from pyramid_restproxy.casts import several, words
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies, client_address
 from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.routing.override import ORIGINAL, SOURCE, from_client
 from pyramid_restproxy.settings import settings_of
-from pyramid_restproxy.trust.api_keys import check
+from pyramid_restproxy.trust.api_keys import WORD, check
 from pyramid_restproxy.trust.canonical import environ_key, wire_parts
 from pyramid_restproxy.trust.exposed import view_option
 from pyramid_restproxy.trust.refusals import BodyTooLarge, Forbidden
@@ -71,16 +72,15 @@ api_key_view.options = ("api_key",)  # type: ignore[attr-defined]
 def _scopes(wanted: Any) -> tuple[str, ...]:
     if wanted is True:
         return ()
-    listed = (wanted,) if isinstance(wanted, str) else wanted
-    if (
-        not isinstance(listed, (tuple, list))
-        or not listed
-        or not all(isinstance(scope, str) and scope for scope in listed)
+    scopes = several(wanted)
+    if not scopes or not all(
+        isinstance(scope, str) and WORD.fullmatch(scope) for scope in scopes
     ):
         raise ConfigurationError(
-            f"api_key={wanted!r}: expected True or names of scopes"
+            f"api_key={wanted!r}: expected True or names of scopes, none with a blank, "
+            "',', '=' or '#'"
         )
-    return tuple(listed)
+    return scopes
 
 
 # -- addresses -------------------------------------------------------------------
@@ -96,12 +96,12 @@ def allowed_from_view(view: Any, info: Any) -> Any:
     given = info.options.get("allow_from")
     if given is None:
         return view
-    words = given.split() if isinstance(given, str) else given
-    if not words:  # an empty list is a mistake, and not everybody
+    listed = words(given) if isinstance(given, str) else given
+    if not listed:  # an empty list is a mistake, and not everybody
         raise ConfigurationError(
             f"allow_from={given!r}: expected addresses or networks; None for everybody"
         )
-    networks = TrustedProxies(words, "allow_from")
+    networks = TrustedProxies(listed, "allow_from")
 
     def from_there(context: Any, request: Request) -> Response:
         trusted = request.registry.getUtility(IGateway).trusted

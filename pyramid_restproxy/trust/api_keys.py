@@ -63,7 +63,8 @@ _ALGORITHM = "sha256"
 _HASHED = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OPTIONS = frozenset({"routes", "scopes", "expires"})
-_WORD = re.compile(r"[^\s,=#]+")
+#: A route or a scope.
+WORD = re.compile(r"[^\s,=#]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class ApiKey:
             raise ConfigurationError(
                 "what is kept of an API key is its digest, sha256:..."
             )
-        if not all(map(_WORD.fullmatch, (*self.routes, *self.scopes))):
+        if not all(map(WORD.fullmatch, (*self.routes, *self.scopes))):
             raise ConfigurationError(
                 "a route or a scope of an API key has no blank, ',', '=' or '#'"
             )

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from pyramid_restproxy.forwarding.fields import Fields, drop, request_fields
-from pyramid_restproxy.forwarding.target import raw_target
+from pyramid_restproxy.forwarding.target import has_empty_query, raw_target
+from pyramid_restproxy.remembered import remembered
 from pyramid_restproxy.routing.override import ORIGINAL
 
 __all__ = [
@@ -42,6 +42,7 @@ class RequestParts:
     :ivar path: percent-encoded, as it is sent.
     :ivar query: percent-encoded, without ``?``.
     :ivar fields: the header fields.
+    :ivar empty_query: whether there is a ``?`` although the query is empty.
     """
 
     method: str
@@ -50,11 +51,13 @@ class RequestParts:
     path: str
     query: str
     fields: Fields
+    empty_query: bool = False
 
     @property
     def target(self) -> str:
         """The request target in origin form (RFC 9112 section 3.2.1)."""
-        return f"{self.path}?{self.query}" if self.query else self.path
+        has_query = self.query or self.empty_query
+        return f"{self.path}?{self.query}" if has_query else self.path
 
     @property
     def host(self) -> str:
@@ -79,6 +82,7 @@ class RequestParts:
             self.path,
             self.query,
             [*drop(self.fields, frozenset([pair[0].lower()])), pair],
+            self.empty_query,
         )
 
 
@@ -95,6 +99,7 @@ class _WireParts(RequestParts):
         self.scheme = environ["wsgi.url_scheme"]
         self.authority = environ.get("HTTP_HOST", "")
         self.path, self.query = raw_target(environ)
+        self.empty_query = has_empty_query(environ)
         self._environ = environ
 
     @property
@@ -127,7 +132,7 @@ def wire_parts(environ: Mapping[str, Any]) -> RequestParts:
 _NEVER_EMPTY = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def environ_key(name: str) -> str:
     """Return the WSGI name of a field (PEP 3333).
 

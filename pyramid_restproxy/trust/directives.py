@@ -9,8 +9,8 @@ from typing import Any
 
 from pyramid.config import PHASE1_CONFIG, Configurator
 from pyramid.exceptions import ConfigurationError
-from pyramid.interfaces import ISecurityPolicy
 
+from pyramid_restproxy.casts import called
 from pyramid_restproxy.exceptions import MalformedRequest
 from pyramid_restproxy.forwarding.bodies import LimitedBody, StreamedBody
 from pyramid_restproxy.forwarding.fields import Fields, canonical_name, one_or_several
@@ -22,7 +22,7 @@ from pyramid_restproxy.trust.canonical import RequestParts
 from pyramid_restproxy.trust.key_lines import parse_key_lines, parse_sign_with
 from pyramid_restproxy.trust.keys import MIN_SECRET, Key, KeyRing
 from pyramid_restproxy.trust.profiles import RequestProfile
-from pyramid_restproxy.trust.registry import make_trust
+from pyramid_restproxy.trust.registry import make_trust, told
 from pyramid_restproxy.trust.signing import MAX_BODY, Profile, sign
 from pyramid_restproxy.trust.tokens import install_validator
 
@@ -76,7 +76,8 @@ def set_api_key_store(config: Configurator, store: KeyStore) -> None:
 
     :raises ConfigurationError: for what is no key store; it says what is missing.
 
-    Discriminator ``('restproxy', 'api key store')``.
+    Discriminator ``('restproxy', 'api key store')``; introspectable category
+    ``restproxy trust``.
     """
     missing = [
         name
@@ -92,7 +93,8 @@ def set_api_key_store(config: Configurator, store: KeyStore) -> None:
     def register() -> None:
         make_trust(config).key_store = store
 
-    config.action(("restproxy", "api key store"), register)
+    intr = told(config, "api key store", type(store).__name__)
+    config.action(("restproxy", "api key store"), register, introspectables=(intr,))
 
 
 def use_key_settings(config: Configurator) -> None:
@@ -133,22 +135,26 @@ def _keep_from_backends(config: Configurator, *names: str) -> None:
 
 
 def use_token_setting(config: Configurator) -> None:
-    """Use the validator that the settings name, where no directive did."""
+    """Use the validator that the settings name, where no directive did.
+
+    :raises ConfigurationError: where it is not there, or cannot be called.
+    """
     settings = settings_of(config.registry)
-    if settings.token_validator and not make_trust(config).user_tokens:
-        install_validator(
-            config,
-            settings.token_validator,
-            field=settings.user_token_field,
-            cache_ttl=settings.user_token_cache_ttl,
-        )
-
-
-def keep_login_cookie(config: Configurator) -> None:
-    """Keep the cookie of a login policy from the backends."""
-    policy = config.registry.queryUtility(ISecurityPolicy)
-    names = getattr(policy, "cookie_names", ())
-    make_gateway(config).own_cookies |= frozenset(names)
+    named = settings.token_validator
+    if not named or make_trust(config).user_tokens:
+        return
+    try:
+        validator = called(named)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{PREFIX}token_validator = {named!r}: {error}"
+        ) from error
+    install_validator(
+        config,
+        validator,
+        field=settings.user_token_field,
+        cache_ttl=settings.user_token_cache_ttl,
+    )
 
 
 # -- signatures --------------------------------------------------------------------
@@ -162,12 +168,14 @@ def add_signing_key(
     :param not_after: seconds since the epoch after which it is not good any more.
     :raises ConfigurationError: where an argument is not what it must be.
 
-    Discriminator ``('restproxy signing key', key_id)``.
+    Discriminator ``('restproxy signing key', key_id)``; introspectable category
+    ``restproxy trust``.
     """
     key = _key("add_signing_key", key_id, secret, not_after)
     config.action(
         ("restproxy signing key", key_id),
         lambda: make_trust(config).signing_keys.add(key),
+        introspectables=(told(config, "signing key", key_id),),
     )
 
 
@@ -197,7 +205,8 @@ def add_signing_profile(config: Configurator, name: str, profile: Profile) -> No
 
     :raises ConfigurationError: where an argument is not what it must be.
 
-    Discriminator ``('restproxy signing profile', name)``.
+    Discriminator ``('restproxy signing profile', name)``; introspectable category
+    ``restproxy trust``.
     """
     if not isinstance(name, str) or not name:
         raise ConfigurationError(f"add_signing_profile: {name!r}: expected a name")
@@ -208,7 +217,12 @@ def add_signing_profile(config: Configurator, name: str, profile: Profile) -> No
         make_trust(config).profiles[name] = profile
 
     # before views are derived, which may name it
-    config.action(("restproxy signing profile", name), register, order=PHASE1_CONFIG)
+    config.action(
+        ("restproxy signing profile", name),
+        register,
+        introspectables=(told(config, "signing profile", name),),
+        order=PHASE1_CONFIG,
+    )
 
 
 def sign_requests_to(
@@ -226,7 +240,8 @@ def sign_requests_to(
     :raises ConfigurationError: where an argument is not what it must be, or, when the
         configuration is committed, where there is no such backend.
 
-    Discriminator ``('restproxy signed backend', backend)``.
+    Discriminator ``('restproxy signed backend', backend)``; introspectable category
+    ``restproxy trust``.
     """
     ring = KeyRing([_key("sign_requests_to", key_id, secret, None)])
     chosen = profile or RequestProfile()
@@ -239,7 +254,15 @@ def sign_requests_to(
             )
         found.sign = signer(ring, chosen)
 
-    config.action(("restproxy signed backend", backend), register, order=CHECK_ORDER)
+    intr = told(config, "signed backend", backend)
+    intr.update({"key": key_id, "profile": chosen.name})
+    intr.relate("restproxy backends", backend)
+    config.action(
+        ("restproxy signed backend", backend),
+        register,
+        introspectables=(intr,),
+        order=CHECK_ORDER,
+    )
 
 
 def signer(ring: KeyRing, profile: Profile) -> Callable[[Outgoing, str], Fields]:
@@ -251,7 +274,7 @@ def signer(ring: KeyRing, profile: Profile) -> Callable[[Outgoing, str], Fields]
     """
 
     def sign_it(outgoing: Outgoing, scheme: str) -> Fields:
-        path, _, query = outgoing.target.partition("?")
+        path, mark, query = outgoing.target.partition("?")
         authority = next(v for n, v in outgoing.fields if n.lower() == "host")
         parts = RequestParts(
             method=outgoing.method,
@@ -260,6 +283,7 @@ def signer(ring: KeyRing, profile: Profile) -> Callable[[Outgoing, str], Fields]
             path=path,
             query=query,
             fields=outgoing.fields,
+            empty_query=bool(mark) and not query,
         )
         try:
             return sign(profile, parts, _pieces(outgoing.body), ring, time.time())
@@ -299,7 +323,8 @@ def add_sealing_key(
 
     :raises ConfigurationError: where an argument is not what it must be.
 
-    Discriminator ``('restproxy sealing key', key_id)``.
+    Discriminator ``('restproxy sealing key', key_id)``; introspectable category
+    ``restproxy trust``.
     """
     key = _key("add_sealing_key", key_id, secret, not_after)
     if len(secret) < MIN_SECRET:
@@ -309,6 +334,7 @@ def add_sealing_key(
     config.action(
         ("restproxy sealing key", key_id),
         lambda: make_trust(config).sealing_keys.add(key),
+        introspectables=(told(config, "sealing key", key_id),),
     )
 
 

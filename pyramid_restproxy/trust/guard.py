@@ -16,7 +16,6 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
-from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import Any, NamedTuple
 
@@ -28,10 +27,12 @@ from pyramid.response import Response
 from pyramid.tweens import INGRESS, MAIN
 
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies, is_https
+from pyramid_restproxy.forwarding.target import decoded_path
 from pyramid_restproxy.grammar import TOKEN
 from pyramid_restproxy.operation.observed import OBSERVED, is_exempt
 from pyramid_restproxy.problems import TWEEN as PROBLEMS
-from pyramid_restproxy.problems import Problem, problem_response
+from pyramid_restproxy.problems import Problem, instance_of, problem_response
+from pyramid_restproxy.remembered import remembered
 from pyramid_restproxy.routing.override import PushedBack
 from pyramid_restproxy.settings import Settings, settings_of
 
@@ -45,6 +46,7 @@ __all__ = [
     "includeme",
     "is_https",
     "refusal_of",
+    "restore_slashes",
     "use_target_host",
 ]
 
@@ -55,11 +57,14 @@ GUARD = "pyramid_restproxy.trust.guard.guard_tween_factory"
 Handler = Callable[[Request], Response]
 Environ = Mapping[str, Any]
 
-#: A host and maybe a port (RFC 3986 section 3.2.2), of the characters that names of
-#: hosts have: no comma (two Host lines in one), ``@``, slash, or escape.
-_AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?")
+#: The labels of a name of a host, of the characters that they have: no comma (two Host
+#: lines in one), ``@``, slash, or escape. None is empty, but that of the root at the
+#: end (RFC 1034 section 3.1), which few write.
+_NAME = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
+#: A host and maybe a port (RFC 3986 section 3.2.2).
+_AUTHORITY = re.compile(rf"({_NAME}\.?|\[[0-9A-Fa-f:.]+\])(?::([0-9]{{0,5}}))?")
 _ABSOLUTE = re.compile(r"(https?)://([^/?#]+)", re.IGNORECASE | re.ASCII)
-_ALLOWED_HOST = re.compile(r"(?:\*\.)?[a-z0-9._-]+|\[[0-9a-f:.]+\]")
+_ALLOWED_HOST = re.compile(rf"(?:\*\.)?{_NAME}|\[[0-9a-f:.]+\]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 #: What no raw URL has (RFC 3986 section 2).
@@ -68,6 +73,9 @@ _UNFIT = re.compile(r"[\x00-\x20\x7f]")
 #: Blanks are spaces and tabs, and no others (RFC 9110 section 5.6.3).
 _CHUNKED = re.compile(r"[ \t]*chunked[ \t]*", re.IGNORECASE | re.ASCII)
 _CONTINUE = re.compile(r"[ \t]*100-continue[ \t]*", re.IGNORECASE | re.ASCII)
+
+#: How targets begin whose path may: with ``//``, with an escape, or with a scheme.
+_MAY_BE_FOLDED = ("//", "/%", "h", "H")
 
 #: Methods that are met all the time.
 _USUAL = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -112,7 +120,7 @@ class AllowedHosts:
     """
 
     def __init__(self, words: Iterable[str] = ()) -> None:
-        found = [word.lower() for word in words]
+        found = [word.lower().removesuffix(".") for word in words]
         for word in found:
             if not _ALLOWED_HOST.fullmatch(word):
                 raise ConfigurationError(
@@ -321,7 +329,7 @@ def _fault_of_host(environ: Environ) -> Refusal | None:
     return Refusal(400, "host", "The request does not name one valid host.")
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def _name_of(authority: str) -> str | None:
     """Return the name in a host with or without a port, or None where it is none."""
     found = _AUTHORITY.fullmatch(authority)
@@ -400,6 +408,26 @@ def use_target_host(environ: MutableMapping[str, Any]) -> None:
             environ["HTTP_HOST"] = found[2]
 
 
+def restore_slashes(environ: MutableMapping[str, Any]) -> None:
+    """Give a path the slashes at its start back that the server has taken.
+
+    waitress makes ``/api/x`` of ``//api/x`` and of ``/%2Fapi/x``. These are other
+    paths (RFC 3986 section 3.3), which a rule for ``/api/`` in a proxy in front is not
+    about: what they find is what they find with other servers, and backends get them
+    as they came. Below a mount point the path is what it would be with nothing taken.
+
+    :param environ: the WSGI environ; PATH_INFO is changed.
+    """
+    target = _raw_target(environ)
+    if not target.startswith(_MAY_BE_FOLDED):
+        return  # nearly all
+    path = decoded_path(target)
+    if path.startswith("//"):
+        folded, info = "/" + path.lstrip("/"), environ.get("PATH_INFO", "")
+        if folded in (info, environ.get("SCRIPT_NAME", "") + info):
+            environ["PATH_INFO"] = path
+
+
 # -- the tween ---------------------------------------------------------------------
 
 
@@ -421,13 +449,14 @@ def guard_tween_factory(handler: Handler, registry: Registry) -> Handler:
     def guard_tween(request: Request) -> Response:
         environ = request.environ
         use_target_host(environ)
+        restore_slashes(environ)
         if "HTTP_TRANSFER_ENCODING" in environ:
             blame_client(environ)
         found = refusal_of(environ, policy)
         if found is None or _is_let_through(found, request):
             response = handler(request)
         else:
-            response = _answer(found, request, settings)
+            response = _answer(found, request, policy, settings)
         if hsts and is_https(environ, policy.trusted):
             # RFC 6797 section 7.2: over https only; 7.1: once. The application's own
             # stays, it may say more.
@@ -442,11 +471,15 @@ def _is_let_through(found: Refusal, request: Request) -> bool:
     return found.reason in ("https", "host-unknown") and is_exempt(request)
 
 
-def _answer(found: Refusal, request: Request, settings: Settings) -> Response:
+def _answer(
+    found: Refusal, request: Request, policy: Policy, settings: Settings
+) -> Response:
     log.info("refused with %d: %s", found.status, found.reason)
-    title = _TITLES[found.status]
-    # No instance: what a malformed request asked for is not repeated.
-    problem = Problem(found.status, title, found.detail)
+    title, environ = _TITLES[found.status], request.environ
+    # Whatever it is refused for: a URL that is too long is not repeated.
+    is_long = check_target_size(environ, policy) is not None
+    instance = "" if is_long else instance_of(environ)
+    problem = Problem(found.status, title, found.detail, instance)
     response = problem_response(problem, request, settings)
     response.status = f"{found.status} {title}"  # WebOb has no words for 421
     return response

@@ -12,7 +12,9 @@ there is something to say, the others::
     }
 
 The older form is read too: ``user-token`` and ``expiration-date`` beside
-``response``, which holds the rest.
+``response``, which holds the rest. With ``"is_active": false`` it is nobody, see
+:func:`active_user`; :func:`user_by_email` reads what django-proxy-server wants of a
+login service.
 """
 
 from __future__ import annotations
@@ -23,7 +25,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-__all__ = ["Identity", "identity_of", "is_time", "is_token", "seconds_of"]
+__all__ = [
+    "Identity",
+    "active_user",
+    "identity_of",
+    "is_time",
+    "is_token",
+    "seconds_of",
+    "user_by_email",
+]
 
 #: A longer token (characters) is none.
 MAX_TOKEN = 8192
@@ -92,13 +102,49 @@ def identity_of(data: Any) -> Identity:
     :param data: see the module.
     :raises ValueError: where it is something else; what it is, is not repeated.
     """
+    data = _members(data)
+    told = {to: read(data[of]) for of, to, read in _READ if of in data}
+    return Identity(_user(data.get("user")), **told)
+
+
+def active_user(data: Any) -> Identity | None:
+    """Read what a backend says of a user.
+
+    :param data: see the module.
+    :returns: None where it says ``is_active``, and that is not true.
+    :raises ValueError: as :func:`identity_of`.
+    """
+    identity = identity_of(data)
+    return identity if _members(data).get("is_active", True) is True else None
+
+
+def user_by_email(data: Any) -> Identity | None:
+    """Read a login's answer in the form of django-proxy-server.
+
+    ``email``, ``name`` and ``is_active`` in ``response``. The user is the email; what
+    else there is are claims, but for ``permissions``.
+
+    :param data: that, with ``user-token`` and ``expiration-date`` around it.
+    :returns: None where ``is_active`` is not true.
+    :raises ValueError: where one of the three is not there, or it is something else.
+    """
+    members = _members(data)
+    if not {"email", "name", "is_active"} <= members.keys():
+        raise ValueError("email, name and is_active are not there")
+    told = {name: members[name] for name in _NO_CLAIMS if name in members}
+    others = members.keys() - {*_NO_CLAIMS, "response"}
+    claims = {name: members[name] for name in others}
+    return active_user({**told, "user": members["email"], "claims": claims})
+
+
+def _members(data: Any) -> Mapping[str, Any]:
+    """Return the members of an object and of the ``response`` in it."""
     if not isinstance(data, _OBJECT):
         raise ValueError("an identity is an object")
     inner = data.get("response")
     if inner and isinstance(inner, _OBJECT):
-        data = {**inner, **data}
-    told = {to: read(data[of]) for of, to, read in _READ if of in data}
-    return Identity(_user(data.get("user")), **told)
+        return {**inner, **data}
+    return data
 
 
 def is_token(value: Any) -> bool:
@@ -187,3 +233,6 @@ _READ: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("expires", "expires", seconds_of),
     ("token", "token", _token),
 )
+
+#: What :func:`user_by_email` does not take for a claim.
+_NO_CLAIMS = ("user-token", "expiration-date", "permissions", "is_active")

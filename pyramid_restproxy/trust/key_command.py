@@ -37,7 +37,8 @@ def add_parser(commands: Any) -> None:
     revoke = actions.add_parser("revoke", help="take all keys of a name away")
     revoke.add_argument("name")
     revoke.set_defaults(run=_revoke)
-    for parser in (new, listed, revoke):
+    new.add_argument("--file", help="restproxy.api_keys.file; else the line is shown")
+    for parser in (listed, revoke):
         parser.add_argument("--file", required=True, help="restproxy.api_keys.file")
 
 
@@ -47,11 +48,19 @@ def _new(options: argparse.Namespace, registry: None, out: io.TextIOBase) -> int
     key = ApiKey(
         options.name, hashed, tuple(options.route), tuple(options.scope), expires
     )
-    text = _text(options.file)
-    parse_keys(text)  # a file that cannot be read is not made longer
-    _write(options.file, text + format_keys([key]))
-    print(shown, file=out)
+    line = format_keys([key])
+    if options.file is None:
+        print(shown, line, sep="\n", end="", file=out)
+    else:
+        _append(options.file, line)
+        print(shown, file=out)
     return 0
+
+
+def _append(file: str, line: str) -> None:
+    text = _text(file)
+    parse_keys(text)  # a file that cannot be read is not made longer
+    _write(file, text + line)
 
 
 def _list(options: argparse.Namespace, registry: None, out: io.TextIOBase) -> int:

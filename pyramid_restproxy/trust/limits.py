@@ -18,7 +18,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.util import find_spec
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from math import ceil
@@ -35,6 +34,7 @@ from pyramid_restproxy.exceptions import MissingExtra, RequestRefused
 from pyramid_restproxy.forwarding.forwarded import client_address
 from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.operation.metrics import IFailing
+from pyramid_restproxy.remembered import remembered
 from pyramid_restproxy.settings import settings_of
 
 if TYPE_CHECKING:  # it takes a while to import, and few applications have limits
@@ -292,7 +292,7 @@ def by_address(request: Request) -> str:
     return _who(client_address(request.environ, gateway.trusted))
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _who(address: str) -> str:
     try:
         found = ip_address(address)
@@ -350,9 +350,12 @@ def rate_limited_view(view: Any, info: Any) -> Any:
         found = limiter.take(limits, f"{scope} {who}")
         if not found.allowed:
             raise _refusal(found)
-        response = view(context, request)
-        response.headerlist.extend(limit_fields(found))
-        return response
+        told = limit_fields(found)
+        # Not on what the view returns: what it raises was counted, too.
+        request.add_response_callback(
+            lambda _, response: response.headerlist.extend(told)
+        )
+        return view(context, request)
 
     return limited
 

@@ -34,7 +34,7 @@ from pyramid.response import Response
 from pyramid.security import Allowed, Denied, PermitsResult
 from zope.interface import implementer
 
-from pyramid_restproxy.trust.identity import Identity
+from pyramid_restproxy.trust.identity import Identity, active_user
 from pyramid_restproxy.trust.limits import (
     IRateLimiter,
     RateLimited,
@@ -94,6 +94,10 @@ class BackendLoginPolicy:
     :param backend: the name of the backend.
     :param path: its login service: it is sent the credentials as a JSON object by POST;
         a 2xx says who it is, 400, 401, 403 and 422 that they are not good.
+    :param read: how the data of a 2xx are read, where they have a form of their own:
+        gives an identity, None where these credentials are no good; raises ValueError
+        where they say nothing of a user. ``user_by_email`` of ``trust.identity`` reads
+        the form of django-proxy-server.
     :param account: the credential that names the user.
     :param attempts: how often an account may be tried, e.g. ``10/15 minutes``; empty
         for no limit. Names that differ in case, in blanks, in what is not seen, or in
@@ -115,6 +119,7 @@ class BackendLoginPolicy:
         backend: str,
         path: str = "/login",
         *,
+        read: Callable[[Any], Identity | None] = active_user,
         account: str = "username",
         attempts: str = ATTEMPTS,
         address_attempts: str = ADDRESS_ATTEMPTS,
@@ -127,6 +132,7 @@ class BackendLoginPolicy:
     ) -> None:
         self._backend = backend
         self._path = path
+        self._read = read
         self._account = account
         self._attempts = _limits("attempts", attempts)
         self._address_attempts = _limits("address_attempts", address_attempts)
@@ -135,6 +141,7 @@ class BackendLoginPolicy:
         self._lifetime = lifetime
         self._store = store
         self._clock = clock
+        self._touched: dict[str, float] = {}
         self._found = RequestLocalCache(self._find)
         self._acl = ACLHelper()
 
@@ -224,7 +231,7 @@ class BackendLoginPolicy:
         sent = request.backend(self._backend).post(self._path, json_data=credentials)
         if sent.status == 429:
             raise _too_often(sent.headers.get("Retry-After") or "60")
-        identity = read_answer(sent)
+        identity = read_answer(sent, self._read)
         if identity is None or not identity.is_valid(self._clock()):
             return None
         _send(request, self._begin(request, identity))
@@ -283,7 +290,9 @@ class BackendLoginPolicy:
         store = self._store  # an empty one is false
         if store is None:
             store = store_of(request.registry)
-        return LoginSessions(store, self._idle, self._lifetime, self._clock)
+        return LoginSessions(
+            store, self._idle, self._lifetime, self._clock, self._touched
+        )
 
     def _session(self, request: Request) -> LoginSession | None:
         found: LoginSession | None = self._found.get_or_create(request)

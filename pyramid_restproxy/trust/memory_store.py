@@ -238,6 +238,15 @@ class MemoryStore:
             self._set(key, content, ttl)
             return True
 
+    def touch(self, key: str, ttl: float) -> bool:
+        """Let it stay for so long from now; return whether something was there."""
+        with self._lock:
+            found = self._find(key)
+            if found is None:
+                return False
+            self._set(key, found, ttl)
+            return True
+
     def delete(self, key: str) -> None:
         """Take it away."""
         with self._lock:

@@ -78,6 +78,11 @@ class RedisStore:
             return bool(self._ask(lambda redis: redis.delete(self._prefix + key)))
         return self._store(key, value, ttl, xx=True)
 
+    def touch(self, key: str, ttl: float) -> bool:
+        """Let it stay for so long from now; return whether something was there."""
+        name, milliseconds = self._prefix + key, int(ttl * 1000)
+        return bool(self._ask(lambda redis: redis.pexpire(name, milliseconds)))
+
     def delete(self, key: str) -> None:
         """Take it away."""
         self._ask(lambda redis: redis.delete(self._prefix + key))

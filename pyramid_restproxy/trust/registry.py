@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pyramid.config import Configurator
-from pyramid.registry import Registry
+from pyramid.registry import Introspectable, Registry
 from zope.interface import Interface
 
 from pyramid_restproxy.settings import settings_of
@@ -16,7 +16,7 @@ from pyramid_restproxy.trust.signing import NonceStore, Profile
 from pyramid_restproxy.trust.store import Store, StoreNonces, store_of
 from pyramid_restproxy.trust.validators import CachedValidator
 
-__all__ = ["ITrust", "Trust", "UserTokens", "make_trust", "trust_of"]
+__all__ = ["ITrust", "Trust", "UserTokens", "make_trust", "told", "trust_of"]
 
 #: The name of the profile that ``signed=True`` means.
 DEFAULT_PROFILE = "request"
@@ -96,6 +96,17 @@ def make_trust(config: Configurator) -> Trust:
         trust = Trust(settings.api_keys_header, store, StoreNonces(store))
         config.registry.registerUtility(trust, ITrust)
     return trust
+
+
+def told(config: Configurator, kind: str, name: str) -> Introspectable:
+    """Make what an introspector tells of a directive of trust: never a secret.
+
+    :param kind: e.g. ``signing key``.
+    :param name: what tells it from others of its kind, e.g. the id of the key.
+    """
+    intr = config.introspectable("restproxy trust", (kind, name), name, kind)
+    intr.update({"kind": kind, "name": name})
+    return intr
 
 
 def trust_of(registry: Registry) -> Trust:

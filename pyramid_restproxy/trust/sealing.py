@@ -2,8 +2,8 @@
 
 AES-256-GCM under a key id, bound to a route, an expiry and optionally a user. A token
 is ``s1.<key id>.<base64url of nonce, ciphertext and tag>``. The form that
-django-proxy-server calls encrypted is base64, which hides nothing: it is here as
-:func:`encode_plain`.
+django-proxy-server calls encrypted is base64 of each value, which hides nothing: it is
+here as :func:`encode_plain`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import base64
 import binascii
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
 
 from pyramid.exceptions import ConfigurationError
 
@@ -30,9 +29,6 @@ __all__ = ["decode_plain", "encode_plain", "seal", "unseal"]
 #: A token is at most this long (characters): URLs of 8000 are all that can be relied
 #: on (RFC 9110 section 4.1), and there is more in them than this.
 MAX_TOKEN = 4096
-
-#: Of parameters in the plain form no more than this many are read.
-MAX_PARAMETERS = 256
 
 _VERSION = "s1"
 _PURPOSE = "pyramid_restproxy sealed parameters"
@@ -191,35 +187,43 @@ def _from_base64url(text: str) -> bytes:
 
 # -- the plain form ------------------------------------------------------------
 
-Parameters = Mapping[str, Any] | Sequence[tuple[str, Any]]
+Parameters = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
 
-def encode_plain(params: Parameters) -> str:
-    """Write parameters as base64url of a query string, as django-proxy-server does.
+def encode_plain(params: Parameters) -> list[tuple[str, str]]:
+    """Write values as base64url without padding, as django-proxy-server does.
 
-    Everybody can read and alter it.
+    Everybody can read and alter them. ``service_url(path, encode_plain(params))`` and
+    ``params=encode_plain(params)`` send them: ``?name=YW5u``.
 
     :param params: values are made str; a list gives the parameter several times.
+    :returns: names as they are, and values in that form.
     """
-    return _to_base64url(urlencode(params, doseq=True).encode("ascii"))
+    return [
+        (name, _to_base64url(str(value).encode("utf-8")))
+        for name, given in _pairs(params)
+        for value in (given if isinstance(given, (list, tuple)) else [given])
+    ]
 
 
-def decode_plain(text: str) -> list[tuple[str, str]]:
+def decode_plain(params: Parameters) -> list[tuple[str, str]]:
     """Read what :func:`encode_plain` writes; padding is taken too.
 
+    :param params: the parameters of a request, e.g. ``request.GET``.
     :returns: the parameters in order; a name may come several times.
-    :raises InvalidToken: where it cannot be read.
+    :raises InvalidToken: where one of them cannot be read.
     """
+    return [(name, _plain(value)) for name, value in _pairs(params)]
+
+
+def _pairs(params: Parameters) -> Iterable[tuple[str, Any]]:
+    return params.items() if isinstance(params, Mapping) else params
+
+
+def _plain(text: str) -> str:
     if len(text) > MAX_TOKEN:
         raise _refused("too-large")
     try:
-        query = _from_base64url(text.rstrip("=")).decode("utf-8")
-        return parse_qsl(
-            query,
-            keep_blank_values=True,
-            strict_parsing=bool(query),
-            errors="strict",
-            max_num_fields=MAX_PARAMETERS,
-        )
+        return _from_base64url(text.rstrip("=")).decode("utf-8")
     except ValueError as error:
         raise _refused("malformed") from error

@@ -18,7 +18,13 @@ from pyramid_restproxy.forwarding.transforms import drop_cookies
 from pyramid_restproxy.trust.identity import is_token, seconds_of
 from pyramid_restproxy.trust.login import policy_of
 
-__all__ = ["keep_session_token", "send_session_token", "session_token", "unwrap"]
+__all__ = [
+    "keep_session_token",
+    "send_session_token",
+    "session_token",
+    "taken_apart",
+    "unwrap",
+]
 
 #: The field that carries the token.
 FIELD = "user-token"
@@ -76,15 +82,27 @@ def unwrap(request: Request, result: Result) -> Any:
     """Return what an answer is about, and keep the token around it.
 
     :param result: an answer of the form ``{"user-token": ..., "expiration-date": ...,
-        "response": ...}``.
-    :returns: ``response``; the data as they are where they are of another form.
+        "response": ...}``, with ``error`` in the place of ``response`` where it is one.
+    :returns: ``response``, or ``{"error": ...}``; the data as they are where they are
+        of another form.
     :raises StoreUnavailable: where there is a new token, and the store is away.
     """
+    data, token, expires = taken_apart(result)
+    _keep(request, token, expires)
+    return data
+
+
+def taken_apart(result: Result) -> tuple[Any, Any, Any]:
+    """Return what an answer is about, the token around it, and until when it is good.
+
+    :returns: the last two as they came; the data, None and None of another form.
+    """
     data = result.data
-    if not result.ok or not isinstance(data, Mapping) or "response" not in data:
-        return data
-    _keep(request, data.get(FIELD), data.get(EXPIRES))
-    return data["response"]
+    content = "response" if result.ok else "error"
+    if not isinstance(data, Mapping) or content not in data:
+        return data, None, None
+    rest = {name: data[name] for name in data if name not in (FIELD, EXPIRES)}
+    return rest["response"] if result.ok else rest, data.get(FIELD), data.get(EXPIRES)
 
 
 def _keep(request: Request, token: Any, expires: Any) -> None:

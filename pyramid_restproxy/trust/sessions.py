@@ -27,8 +27,10 @@ __all__ = ["LoginSession", "LoginSessions"]
 #: 256 random bits in base64url.
 _ID = re.compile(r"[A-Za-z0-9_-]{43}")
 
-#: A session that is used is written again after this part of its idle time.
+#: The store is told that a session is used after this part of its idle time.
 _TOUCH = 0.1
+#: Of how many sessions a process knows when it has told that.
+_MAX_TOUCHED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class LoginSession:
     :ivar id: what the browser has; never shown, never stored as it is.
     :ivar identity: who.
     :ivar created: seconds since the epoch.
-    :ivar seen: when it was last written, seconds since the epoch.
+    :ivar seen: when it was last written, or touched, seconds since the epoch.
     :ivar mark: the mark of its user when it began; None where there was none.
     """
 
@@ -69,12 +71,15 @@ class LoginSessions:
     :ivar idle: seconds without a request after which one ends.
     :ivar lifetime: seconds after which each ends.
     :ivar clock: seconds since the epoch.
+    :ivar touched: when this process has touched which, seconds since the epoch; those
+        that are made for each request share one.
     """
 
     store: Store
     idle: float
     lifetime: float
     clock: Callable[[], float]
+    touched: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
 
     def begin(self, identity: Identity) -> LoginSession:
         """Begin a session, under an id that nobody has yet.
@@ -142,18 +147,30 @@ class LoginSessions:
         return mark is not None and mark != session.mark
 
     def _touched(self, session: LoginSession) -> LoginSession | None:
-        if 0 <= self.clock() - session.seen < self.idle * _TOUCH:
+        """Let it stay for longer; what is in it may be another's by now, and stays."""
+        key, now = _key(session.id), self.clock()
+        if 0 <= now - self.touched.get(key, session.seen) < self.idle * _TOUCH:
             return session
+        left = self._unused(session)
         try:
-            return self.update(session, session.identity)
+            stays = self.store.touch(key, left)
         except StoreUnavailable:
-            return session  # it was there a moment ago
+            return session if left > 0 else None  # it was there a moment ago
+        if not stays or left <= 0:
+            return None
+        if len(self.touched) >= _MAX_TOUCHED:
+            self.touched.clear()
+        self.touched[key] = now
+        return replace(session, seen=now)
 
     def _left(self, session: LoginSession) -> float:
         """Return the seconds until it ends, where nobody uses it."""
-        now, expires = self.clock(), session.identity.expires
-        left = min(self.idle, session.created + self.lifetime - now)
-        return left if expires is None else min(left, expires - now)
+        left, expires = self._unused(session), session.identity.expires
+        return left if expires is None else min(left, expires - self.clock())
+
+    def _unused(self, session: LoginSession) -> float:
+        """Return the same, whoever is in it."""
+        return min(self.idle, session.created + self.lifetime - self.clock())
 
 
 def _key(session_id: str) -> str:

@@ -60,6 +60,13 @@ class Store(Protocol):
         :returns: False where nothing is there (any more).
         """
 
+    def touch(self, key: str, ttl: float) -> bool:
+        """Let what is there stay for so long from now, whatever it is by then.
+
+        :param ttl: seconds; 0 or less takes it away.
+        :returns: False where nothing is there (any more).
+        """
+
     def delete(self, key: str) -> None:
         """Take it away, where it is there."""
 

@@ -9,6 +9,7 @@ it cannot be asked nobody passes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from pyramid.config import Configurator
@@ -34,6 +35,7 @@ from pyramid_restproxy.trust.registry import (
     TOKEN_FIELD,
     UserTokens,
     make_trust,
+    told,
     trust_of,
 )
 from pyramid_restproxy.trust.store import Store, store_of
@@ -46,14 +48,19 @@ from pyramid_restproxy.trust.validators import (
 )
 
 __all__ = [
+    "renew_user_token",
     "revoke_user_token",
     "send_user_token",
     "set_token_validator",
+    "user_token",
     "user_token_view",
 ]
 
 #: The challenge of WWW-Authenticate; not a registered scheme, there is none for it.
 CHALLENGE = "UserToken"
+
+#: Of the environ: whether the token of a request was taken back while it was answered.
+_REVOKED = "pyramid_restproxy.user_token_revoked"
 
 _WAYS = ("required", "optional", "refused", "dropped")
 
@@ -80,7 +87,8 @@ def set_token_validator(
     :param refused_ttl: the same for a refusal.
     :raises ConfigurationError: where an argument is not what it must be.
 
-    Discriminator ``('restproxy', 'token validator')``.
+    Discriminator ``('restproxy', 'token validator')``; introspectable category
+    ``restproxy trust``.
     """
     check_validator(config, validator, field)
     config.action(
@@ -93,6 +101,7 @@ def set_token_validator(
             "cache_ttl": cache_ttl,
             "refused_ttl": refused_ttl,
         },
+        introspectables=(told(config, "token validator", field),),
     )
 
 
@@ -210,9 +219,14 @@ def _missing(request: Request) -> Refused:
 
 
 def _hand_out(request: Request, field: str, token: str) -> None:
-    """Send the new token with the answer, whatever that will be."""
+    """Send the new token with the answer, whatever that will be.
+
+    Not after a logout: it would be as if nobody had logged out.
+    """
 
     def add(request: Request, response: Response) -> None:
+        if _REVOKED in request.environ:
+            return
         response.headers[field] = token
         response.headers["Cache-Control"] = "no-store"
 
@@ -222,20 +236,38 @@ def _hand_out(request: Request, field: str, token: str) -> None:
 def send_user_token(field: str = TOKEN_FIELD) -> Callable[[ProxyCall], None]:
     """Make a request transform that passes the token on to the backend.
 
-    Only a token that was found good for this request is sent; what the client sent in
-    that field goes away.
+    Only a token that was found good for this request is sent, the new one where there
+    is one: the old one may not be good any more. What the client sent in that field
+    goes away.
 
     :param field: the field in which the backend wants it.
     """
 
     def transform(call: ProxyCall) -> None:
         call.headers.remove(field)
-        if getattr(call.request, "user_token_identity", None) is None:
-            return
-        tokens = _tokens_of(call.request)
-        call.headers.set(field, _presented(call.request, tokens.field) or "")
+        token = user_token(call.request)
+        if token is not None:
+            call.headers.set(field, token)
 
     return transform
+
+
+def user_token(request: Request) -> str | None:
+    """Return the token with which the user of a request was recognised.
+
+    :returns: the new one where there is one; None where nobody was recognised.
+    """
+    identity: Identity | None = getattr(request, "user_token_identity", None)
+    if identity is None:
+        return None
+    return identity.token or _presented(request, _tokens_of(request).field)
+
+
+def renew_user_token(request: Request, token: str) -> None:
+    """Give the client a new token, in the place of that with which it was let in."""
+    known: Identity = request.user_token_identity
+    request.user_token_identity = replace(known, token=token)
+    _hand_out(request, _tokens_of(request).field, token)
 
 
 def revoke_user_token(request: Request) -> None:
@@ -243,7 +275,8 @@ def revoke_user_token(request: Request) -> None:
 
     For a view that logs out: a token that was taken back at the backend is good here
     until nobody has it in a cache, and a JSON Web Token until it ends, unless this is
-    called. It is refused until its ``expires``; where it has none, for 30 days.
+    called. It is refused until its ``expires``; where it has none, for 30 days. So is
+    the new token that the validator gave in its place, and the client does not get it.
 
     :raises IdentityUnavailable: where nobody can say whose it is.
     :raises StoreUnavailable: where that cannot be said to the other processes.
@@ -255,5 +288,8 @@ def revoke_user_token(request: Request) -> None:
     identity = getattr(request, "user_token_identity", None)
     if identity is None:  # no view option has asked
         identity = tokens.validator(request, presented)
-    if identity is not None:  # or strangers could fill the store
-        tokens.validator.revoke(presented, identity.expires)
+    if identity is None:  # strangers could fill the store
+        return
+    for token in filter(None, (presented, identity.token)):
+        tokens.validator.revoke(token, identity.expires)
+    request.environ[_REVOKED] = True

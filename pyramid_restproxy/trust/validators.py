@@ -22,7 +22,7 @@ from pyramid.httpexceptions import HTTPServiceUnavailable
 from pyramid.request import Request
 
 from pyramid_restproxy.forwarding.client import Result
-from pyramid_restproxy.trust.identity import Identity, identity_of
+from pyramid_restproxy.trust.identity import Identity, active_user, identity_of
 from pyramid_restproxy.trust.memory_store import MemoryStore
 from pyramid_restproxy.trust.refusals import Reason, Refused, StoreUnavailable
 from pyramid_restproxy.trust.store import Store
@@ -317,9 +317,13 @@ def backend_validator(
     return ask
 
 
-def read_answer(result: Result) -> Identity | None:
+def read_answer(
+    result: Result, read: Callable[[Any], Identity | None] = active_user
+) -> Identity | None:
     """Read what a backend says of a user.
 
+    :param read: takes the data of a 2xx; None for nobody, a ValueError where they say
+        nothing of a user.
     :returns: None where it says no.
     :raises IdentityUnavailable: where it does not say.
     """
@@ -329,7 +333,7 @@ def read_answer(result: Result) -> Identity | None:
         log.warning("a backend cannot say who a user is: status %d", result.status)
         raise IdentityUnavailable()
     try:
-        return identity_of(result.data)
+        return read(result.data)
     except ValueError as error:
         log.warning("what a backend says of a user cannot be read: %s", error)
         raise IdentityUnavailable() from error

@@ -30,6 +30,7 @@ from pyramid_restproxy.trust.profiles import BodyProfile, RequestProfile
 from pyramid_restproxy.trust.refusals import BodyTooLarge
 from pyramid_restproxy.trust.registry import trust_of
 from pyramid_restproxy.trust.signing import Signed, sign, verify
+from tests import wire
 
 SECRET = b"s" * 32
 
@@ -180,11 +181,26 @@ def test_caches_are_told_of_the_key_by_the_name_that_they_see(key):
     assert (answer.text, answer.headers["Vary"]) == ("mobile", "api-key")
 
 
+@pytest.mark.parametrize("kind", [tuple, list, set, frozenset])
+def test_scopes_may_be_given_in_a_set(key, kind):
+    client = app(with_key(key[1], scopes=("a", "b")), api_key=kind(["b", "a"]))
+    assert client.get("/r", headers={"api-key": key[0]}).text == "mobile"
+
+
 # -- addresses ---------------------------------------------------------------------
 
 
-def test_addresses():
-    client = app(allow_from="10.0.0.0/8 192.0.2.1")
+@pytest.mark.parametrize(
+    "given",
+    [
+        "10.0.0.0/8 192.0.2.1",
+        "10.0.0.0/8, 192.0.2.1",
+        ["10.0.0.0/8", "192.0.2.1"],
+        {"10.0.0.0/8", "192.0.2.1"},
+    ],
+)
+def test_addresses(given):
+    client = app(allow_from=given)
 
     def status(peer, **headers):
         environ = {"REMOTE_ADDR": peer}
@@ -509,12 +525,40 @@ def test_a_reader_that_raises_is_400_and_its_file_is_closed(monkeypatch):
     "options, says",
     [
         ({"api_key": 7}, "api_key=7"),
+        ({"api_key": "read write"}, "none with a blank"),
+        ({"api_key": ["read,write"]}, "none with a blank"),
         ({"api_key": ["read", 7]}, "names of scopes"),
         ({"signed": 7}, "signed=7"),
         ({"signed": "nope"}, "no signing profile 'nope'"),
         ({"allow_from": "here"}, "'here' is not an address"),
+        ({"allow_from": " , "}, "expected addresses"),
     ],
 )
 def test_options_that_are_wrong(options, says):
     with pytest.raises((ConfigurationError, ConfigurationExecutionError), match=says):
         app(**options)
+
+
+@pytest.mark.parametrize("target", ["/r/x?", "/r/x", "/r/x?a=1"])
+@pytest.mark.parametrize("name", ["request", "rfc9421"])
+def test_what_one_gateway_signs_another_verifies(target, name):
+    """Of ``/x?`` the signature was over ``/x``; so was what was sent."""
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        with_signing_key(config)
+        config.add_route("r", "/r/*rest")
+        config.add_view(
+            lambda request: Response(request.environ["REQUEST_URI"]),
+            route_name="r",
+            signed=name if name != "request" else True,
+        )
+        inner = config.make_wsgi_app()
+    with wire.served(inner) as verifying, Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_backend("b", f"http://{verifying}")
+        config.sign_requests_to("b", "k1", SECRET, PROFILES[name]())
+        config.add_proxy_route("b", "/*path", "b")
+        with wire.served(config.make_wsgi_app()) as gateway:
+            head = f"GET {target} HTTP/1.1\r\nHost: {gateway}\r\n\r\n"
+            reply = wire.exchange(gateway, head.encode())
+    assert (reply.status, reply.body.decode()) == (200, target)

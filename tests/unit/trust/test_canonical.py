@@ -166,3 +166,12 @@ def test_a_request_without_host_and_query():
     parts = wire_parts(came)
     assert (parts.target, parts.host) == ("/x", "")
     assert parts.value("content-length") is None
+
+
+@pytest.mark.parametrize("target", ["/x?", "/x", "/x??"])
+def test_a_question_mark_that_nothing_follows_is_in_the_target(target):
+    query = target.partition("?")[2]
+    came = environ(REQUEST_URI=target, PATH_INFO="/x", QUERY_STRING=query)
+    parts = wire_parts(came)
+    assert parts.target == target
+    assert parts.having(("x-a", "1")).target == target

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 import webtest
@@ -23,6 +24,7 @@ from pyramid_restproxy.trust.guard import (
     Policy,
     guard_tween_factory,
     refusal_of,
+    restore_slashes,
     use_target_host,
 )
 
@@ -322,6 +324,8 @@ def test_what_is_no_field_does_not_count():
         "[2001:DB8::1]",
         "[::ffff:1.2.3.4]",
         "1.2.3.4",
+        "a.",
+        "a.example.:80",
     ],
 )
 def test_hosts(host):
@@ -361,6 +365,13 @@ def test_hosts(host):
         "a:80:80",
         "\u00e4",
         "a" * 300,
+        # a label that is empty
+        ".",
+        ".a",
+        "..a",
+        "a..b",
+        "a..",
+        ".:80",
     ],
 )
 def test_hosts_that_are_none(host):
@@ -396,13 +407,27 @@ def test_hosts_that_are_not(host):
     assert refused(ALLOWED, HTTP_HOST=host) == (421, "host-unknown")
 
 
+@pytest.mark.parametrize("host", [".example.org", "..example.org", "a..example.org"])
+def test_an_empty_label_is_no_name_below_another(host):
+    """``*.example.org`` let them in."""
+    assert refused(ALLOWED, HTTP_HOST=host) == (400, "host")
+
+
+def test_an_allowed_host_may_be_written_with_the_dot_of_the_root():
+    hosts = AllowedHosts(["example.com.", "*.example.org."])
+    assert "example.com" in hosts and "example.com." in hosts
+    assert "a.example.org" in hosts and "example.org" not in hosts
+
+
 def test_an_address_may_be_allowed_and_no_host_is_not():
     assert refused(ALLOWED, HTTP_HOST="[::1]:8080") is None
     found = refused(ALLOWED, HTTP_HOST=None, SERVER_PROTOCOL="HTTP/1.0")
     assert found == (421, "host-unknown")
 
 
-@pytest.mark.parametrize("word", ["http://a", "a:80", "*", "*.", "a.*.b", "a/b"])
+@pytest.mark.parametrize(
+    "word", ["http://a", "a:80", "*", "*.", "a.*.b", "a/b", ".a", "*..a", "a.."]
+)
 def test_an_allow_list_of_what_is_no_host_is_a_mistake(word):
     with pytest.raises(ConfigurationError, match="allowed_hosts"):
         AllowedHosts([word])
@@ -427,6 +452,36 @@ def test_the_host_of_the_target_counts(name, target, host):
     found = environ(HTTP_HOST="a", **{name: target})
     use_target_host(found)
     assert found["HTTP_HOST"] == host
+
+
+@pytest.mark.parametrize("name", ["REQUEST_URI", "RAW_URI"])
+@pytest.mark.parametrize(
+    ("target", "mount", "info", "found"),
+    [
+        ("//api/x?a=//b", "", "/api/x", "//api/x"),
+        ("///api/x", "", "/api/x", "///api/x"),
+        ("/%2Fapi/x", "", "/api/x", "//api/x"),
+        ("http://h//api/x#y", "", "/api/x", "//api/x"),
+        ("//caf\xc3\xa9", "", "/caf\xc3\xa9", "//caf\xc3\xa9"),
+        ("//", "", "/", "//"),
+        ("//app/x", "/app", "/x", "//app/x"),  # as for any path that is not below
+        ("//x", "/app", "/x", "//x"),  # a proxy in front took the mount point away
+        ("//api/x", "", "//api/x", "//api/x"),  # gunicorn has taken nothing
+        ("/app//x", "/app", "//x", "//x"),
+        ("/%61pi/x", "", "/api/x", "/api/x"),
+        ("/api//x", "", "/api//x", "/api//x"),
+        ("/", "", "/", "/"),
+        ("http://h", "", "", ""),
+        ("*", "", "*", "*"),
+        ("", "", "/x", "/x"),
+        ("//a/x", "", "/rewritten", "/rewritten"),  # by somebody else
+    ],
+)
+def test_slashes_that_the_server_took_come_back(name, target, mount, info, found):
+    """waitress folds them, so that ``//api/x`` was served as ``/api/x``."""
+    made = environ(SCRIPT_NAME=mount, PATH_INFO=info, **{name: target})
+    restore_slashes(made)
+    assert (made["SCRIPT_NAME"], made["PATH_INFO"]) == (mount, found)
 
 
 @pytest.mark.parametrize("host", ["a, b", "a/../b", "u@b", "[:]", "", None])
@@ -573,7 +628,45 @@ def test_a_refusal_is_a_problem_document(field, value, status):
     assert answer.content_type == "application/problem+json"
     assert answer.json["status"] == answer.status_int
     assert answer.json["title"] == status.partition(" ")[2]
+    assert answer.json["instance"] == "/own"
     assert value not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path, quoted",
+    [
+        ("/a<b>\r\n\0\x1b[1m", "/a%3Cb%3E%0D%0A%00%1B%5B1m"),
+        ("//evil.example/x", "//evil.example/x"),
+        ("/\xff", "/%FF"),
+        ("/\u20ac", "/%3F"),  # no server gives that: PEP 3333
+    ],
+)
+@pytest.mark.parametrize("wanted", ["application/json", "text/html", "application/xml"])
+def test_the_path_is_escaped_in_a_refusal(path, quoted, wanted):
+    """There was none, other than in all other errors."""
+    request = Request.blank("/", accept=wanted)
+    request.environ.update(PATH_INFO=path, SERVER_PROTOCOL="HTTP/7")
+    answer = request.get_response(application())
+    assert answer.status_int == 505
+    assert not set("\r\0\x1b") & set(answer.text) and "<b>" not in answer.text
+    if wanted == "application/json":
+        instance = urlsplit(urljoin("http://us/", answer.json["instance"]))
+        assert (instance.netloc, instance.path) == ("us", quoted)
+
+
+@pytest.mark.parametrize("method", ["GET", "BAD METHOD"])
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/7"])
+def test_a_path_that_is_too_long_is_not_repeated_whatever_is_wrong(method, version):
+    request = Request.blank("/" + "x" * 9000, method=method)
+    request.environ["SERVER_PROTOCOL"] = version
+    answer = request.get_response(application())
+    assert answer.status_int in (400, 414, 505) and "instance" not in answer.json
+
+
+def test_what_is_no_path_is_no_instance():
+    request = Request.blank("/", environ={"PATH_INFO": "evil"})
+    answer = request.get_response(application())
+    assert answer.status_int == 400 and "instance" not in answer.json
 
 
 def test_a_refusal_is_small_however_large_the_request(caplog):

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from pyramid_restproxy.trust.identity import (
     Identity,
+    active_user,
     identity_of,
     is_time,
     is_token,
     seconds_of,
+    user_by_email,
 )
 
 ANN = Identity("ann", ("read", "write"), {"team": "red"}, 1_790_000_000.0, "t0ken")
@@ -46,6 +48,57 @@ def test_the_older_form():
         },
     }
     assert identity_of(data) == ANN
+
+
+@pytest.mark.parametrize("around", [{}, {"user-token": "t0ken"}])
+@pytest.mark.parametrize("active", [False, None, 0, "false", []])
+def test_who_is_not_active_is_nobody(active, around):
+    """Whoever had been locked out at the backend was logged in all the same."""
+    told = {"email": "ann@x", "name": "Ann", "is_active": active, "user": "ann"}
+    data = {**around, "response": told} if around else told
+    assert active_user(data) is None
+    assert user_by_email(data) is None
+
+
+def test_who_is_active():
+    assert active_user({"user": "ann"}) == Identity("ann")
+    assert (
+        active_user({"response": {"user": "ann", "is_active": True}}).user_id == "ann"
+    )
+
+
+def test_the_login_of_django_proxy_server():
+    """No login service of that form could be asked: there was no ``user``."""
+    data = {
+        "user-token": "t0ken",
+        "expiration-date": "2026-09-21 14:13:20",
+        "response": {
+            "email": "ann@x",
+            "name": "Ann",
+            "is_active": True,
+            "permissions": ["read", "write"],
+            "token": "is no token",
+        },
+    }
+    claims = {"email": "ann@x", "name": "Ann", "token": "is no token"}
+    whole = Identity("ann@x", ("read", "write"), claims, 1_790_000_000.0, "t0ken")
+    assert user_by_email(data) == whole
+    assert user_by_email(data["response"]).token is None
+
+
+@pytest.mark.parametrize("missing", ["email", "name", "is_active"])
+def test_a_login_that_says_too_little(missing):
+    told = {"email": "ann@x", "name": "Ann", "is_active": True}
+    del told[missing]
+    with pytest.raises(ValueError):
+        user_by_email({"response": told})
+
+
+@pytest.mark.parametrize("data", [None, [], "ann", {"response": [1]}])
+@pytest.mark.parametrize("read", [active_user, user_by_email])
+def test_what_says_nothing_of_a_user(read, data):
+    with pytest.raises(ValueError):
+        read(data)
 
 
 def test_what_is_stored_comes_back():

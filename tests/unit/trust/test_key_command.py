@@ -31,6 +31,21 @@ def test_a_key_is_shown_once_and_kept_as_its_digest(keys):
     assert check(store, shown, "users", ["read"], now=0).name == "mobile"
 
 
+def test_without_a_file_the_line_to_keep_is_shown_too(capsys):
+    assert prest.main(["keys", "new", "mobile", "--scope", "read"]) == 0
+    shown, line = capsys.readouterr().out.splitlines()
+    assert line.startswith("mobile sha256:") and shown not in line
+    store = MemoryKeyStore(parse_keys(line))
+    assert check(store, shown, "users", ["read"], now=0).name == "mobile"
+
+
+@pytest.mark.parametrize("words", [["list"], ["revoke", "mobile"]])
+def test_the_others_need_a_file(words, capsys):
+    with pytest.raises(SystemExit):
+        prest.main(["keys", *words])
+    assert "--file" in capsys.readouterr().err
+
+
 def test_listing_and_revoking(keys):
     keys.path.write_text("# ours")
     keys("new", "a")

@@ -11,6 +11,7 @@ import webtest
 from limits import parse_many
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError, ConfigurationExecutionError
+from pyramid.httpexceptions import HTTPConflict
 from pyramid.request import Request
 from pyramid.response import Response
 
@@ -334,3 +335,28 @@ def test_redis_must_be_installed(monkeypatch):
     monkeypatch.setattr(limits, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match="redis"):
         limits.RateLimiter("redis://h")
+
+
+def test_what_a_view_raises_tells_what_is_left_too():
+    """It was counted, and said nothing of it."""
+
+    def view(request):
+        raise HTTPConflict("no")
+
+    client = app(view=view, rate_limit="2/minute")
+    for left in "10":
+        refused = client.get("/r", status=409)
+        assert refused.headers["RateLimit"].startswith(f'"gateway";r={left};')
+        assert refused.headers["RateLimit-Policy"] == '"gateway";q=2;w=60'
+    refused = client.get("/r", status=429)
+    assert len(refused.headers.getall("RateLimit")) == 1
+
+
+def test_a_backend_that_is_away_is_counted_and_told():
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_backend("b", "http://127.0.0.1:9")
+        config.add_proxy_route("r", "/*path", "b", rate_limit="2/minute")
+        client = webtest.TestApp(config.make_wsgi_app())
+    refused = client.get("/", status=502)
+    assert refused.headers["RateLimit"].startswith('"gateway";r=1;')

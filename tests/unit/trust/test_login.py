@@ -199,6 +199,28 @@ def test_the_same_request_knows_who_it_is(backend):
     assert app(backend.url, configure).get("/all").text == "None ann None"
 
 
+def test_who_is_not_active_was_logged_in():
+    with FakeBackend(says({"user": "ann", "is_active": False})) as backend:
+        client = app(backend.url)
+        assert log_in(client).text == "no"
+        assert who(client) == "None"
+
+
+def test_an_answer_in_a_form_of_its_own():
+    def read(data):
+        if not isinstance(data, dict):
+            raise ValueError("expected an object")
+        return Identity(data["login"]) if data["login"] else None
+
+    answers = says({"login": "ann"}), says({"login": ""}), says([])
+    with FakeBackend(*answers) as backend:
+        client = app(backend.url, read=read)
+        assert log_in(client).text == "ann"
+        assert log_in(client).text == "no"
+        log_in(client, status=503)
+        assert who(client) == "ann"
+
+
 @pytest.mark.parametrize(
     "answer",
     [

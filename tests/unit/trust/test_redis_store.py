@@ -37,6 +37,7 @@ def operations(store):
         lambda: store.add("k", 1, 0),
         lambda: store.replace("k", 1, 60),
         lambda: store.replace("k", 1, 0),
+        lambda: store.touch("k", 60),
         lambda: store.delete("k"),
     ]
 
@@ -47,7 +48,7 @@ def test_redis_that_is_not_installed(monkeypatch):
         RedisStore("redis://127.0.0.1/0")
 
 
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(8))
 def test_nobody_there_is_no_answer(number, caplog):
     store = RedisStore("redis://:s3cret@127.0.0.1:1/0", pause=0)
     with caplog.at_level(logging.WARNING), pytest.raises(StoreUnavailable):
@@ -133,11 +134,17 @@ def test_what_somebody_else_wrote_says_nothing(tmp_path, content):
         store.close()
 
 
-def test_a_full_redis_is_no_answer(tmp_path):
+def test_a_full_redis_takes_nothing_more_and_logs_nobody_out(tmp_path):
+    """What it refused was no answer, and then nobody was asked, nobody passed."""
     with redis_server(tmp_path) as url:
-        store = RedisStore(url, timeout=5.0, pause=0)
+        store = RedisStore(url, timeout=5.0, pause=60)
+        store.set("login", 1, 60)
         store._link._redis.config_set("maxmemory-policy", "noeviction")
         store._link._redis.config_set("maxmemory", "1")
         with pytest.raises(StoreUnavailable):
             store.add("nonce", 1, 60)
+        assert store.get("login") == 1
+        assert store.touch("login", 600)
+        store.delete("login")
+        assert store.get("login") is None
         store.close()

@@ -140,6 +140,18 @@ def test_a_target_without_path_and_query():
     ]
 
 
+def test_a_target_with_an_empty_query():
+    """RFC 9421 section 2.2.7: in @query alone it is the same as none."""
+    parts = RequestParts("GET", "https", "h", "/x", "", [], empty_query=True)
+    base, _ = signature_base(parts, TARGETS, "k", CREATED)
+    assert base.decode().split("\n")[:4] == [
+        '"@path": /x',
+        '"@query": ?',
+        '"@request-target": /x?',
+        '"@target-uri": https://h/x?',
+    ]
+
+
 @pytest.mark.parametrize("sent", ["filter[a]=%7bx%7d", "filter%5Ba%5D={x}"])
 def test_a_parameter_of_the_query_is_signed_decoded_and_encoded_anew(sent):
     """RFC 9421 section 2.2.8."""

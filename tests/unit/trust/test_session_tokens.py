@@ -161,10 +161,21 @@ def test_what_is_around_an_answer(clock):
         assert token_of(client) == "second"
 
 
+def test_a_new_token_around_an_error_was_lost(clock):
+    error = {"error": {"code": 4711, "message": "nobody"}}
+    around = {"user-token": "second", "expiration-date": LATER, **error}
+    with FakeBackend(LOGIN, says(around, status=404)) as backend:
+        client = app(backend.url, clock)
+        client.get("/login")
+        assert client.get("/ask").json == {"found": error}
+        assert token_of(client) == "second"
+
+
 @pytest.mark.parametrize(
     "answer, found",
     [
         (says({"data": 1}), {"data": 1}),
+        (says({"error": 1, "user-token": "x"}), {"error": 1, "user-token": "x"}),
         (says([1]), [1]),
         (Answer(204), None),
         (says({"response": 1, "user-token": "x"}, status=500), "as it is"),

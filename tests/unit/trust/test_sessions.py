@@ -178,6 +178,38 @@ def test_use_that_cannot_be_written(sessions, store, clock):
         sessions.update(session, ANN)
 
 
+def test_use_that_cannot_be_written_does_not_outlive_it(store, sessions, clock):
+    session = sessions.begin(ANN)
+    store.set(hashed("login", session.id), session.stored(), 5000)  # kept too long
+    clock.now += 1000
+    store.away = True
+    assert sessions.find(session.id) is None
+    store.away = False
+    assert sessions.find(session.id) is None
+    assert len(store) == 0
+
+
+def test_of_each_session_a_process_tells_its_use_once_in_a_while(store, clock):
+    """What is stored says when it was written: that alone would be each request."""
+    shared = {}
+    sessions = LoginSessions(store, 100.0, 1000.0, clock, shared)
+    session = sessions.begin(ANN)
+    clock.now += 50
+    for _ in range(10):
+        clock.now += 0.9
+        assert LoginSessions(store, 100.0, 1000.0, clock, shared).find(session.id)
+    assert store.writes == 2
+    assert session.id not in str(shared)
+
+
+def test_of_how_many_sessions_that_is_known_is_bounded(sessions, store, clock):
+    sessions.touched.update((str(number), 0.0) for number in range(4096))
+    session = sessions.begin(ANN)
+    clock.now += 50
+    assert sessions.find(session.id)
+    assert len(sessions.touched) == 1
+
+
 @pytest.mark.parametrize(
     "found",
     [
@@ -248,6 +280,26 @@ def test_who_begins_afterwards_stays(shared):
     assert sessions.find(second.id) == second
     changed = sessions.update(second, Identity("ann", token="new"))
     assert sessions.find(second.id) == changed
+
+
+def test_use_takes_back_no_renewal(shared):
+    """It wrote what it had read, and the old token came back."""
+    clock = Clock()
+    sessions = of(shared, clock)
+    session = sessions.begin(Identity("ann", token="old", expires=NOW + 500))
+    clock.now += 50
+    original, renewed = shared.get, Identity("ann", token="new", expires=NOW + 900)
+
+    def get(key):
+        found = original(key)
+        if "mark" not in key:
+            assert of(shared, clock).update(session, renewed)
+        return found
+
+    shared.get = get
+    assert sessions.find(session.id).identity.token == "old"
+    shared.get = original
+    assert sessions.find(session.id).identity == renewed
 
 
 @pytest.mark.parametrize("jump", [-3600, 3600])

@@ -87,6 +87,16 @@ def test_replace_where_something_is(store):
     assert store.get("a") == 2
 
 
+def test_touch_where_something_is(store):
+    assert not store.touch("k", 60)
+    assert store.get("k") is None
+    store.set("k", VALUE, 0.02)
+    store.add("a", 1, 60)
+    assert store.touch("k", 60) and store.touch("a", 0.02)
+    assert gone(store, "a")
+    assert store.get("k") == VALUE
+
+
 @pytest.mark.parametrize("ttl", [0, -1])
 def test_no_time_left(store, ttl):
     store.set("k", 1, 60)
@@ -98,6 +108,10 @@ def test_no_time_left(store, ttl):
     store.set("k", 1, 60)
     assert not store.add("k", 2, ttl)
     assert store.replace("k", 2, ttl)
+    assert store.get("k") is None
+    assert not store.touch("k", ttl)
+    store.set("k", 1, 60)
+    assert store.touch("k", ttl)
     assert store.get("k") is None
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import webtest
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError, ConfigurationExecutionError
 from pyramid.httpexceptions import HTTPNotFound
+from pyramid.request import Request
 from pyramid.response import Response
 
 from pyramid_restproxy.forwarding.model import IGateway
@@ -323,6 +326,13 @@ def test_a_token_is_taken_back_whatever_is_kept(ttl, options):
     get(there, "old")
 
 
+def test_without_a_validator_nothing_can_be_taken_back():
+    request = Request.blank("/", headers={"user-token": "ann"})
+    request.registry = app(prepare=None).app.registry
+    with pytest.raises(LookupError, match="no validator"):
+        revoke_user_token(request)
+
+
 def test_a_token_that_nobody_knows_is_not_taken_back():
     """Strangers filled the store."""
     store = MemoryStore()
@@ -334,6 +344,63 @@ def test_a_token_that_nobody_knows_is_not_taken_back():
         get(client, token)
     assert len(store) == 0
     get(client, "away", 503)
+
+
+class Exchange:
+    """A token service where a token is good until it is exchanged for the next one."""
+
+    def __init__(self):
+        self.live = {"t1": "ann"}
+
+    def __call__(self, request, token):
+        user = self.live.pop(token, None)
+        if user is None:
+            return None
+        new = f"t{int(token[1:]) + 1}"
+        self.live[new] = user
+        return Identity(user, token=new)
+
+
+def test_the_backend_gets_the_new_token():
+    """It got the one that had just been retired, and did not know it."""
+    exchange = Exchange()
+    with FakeBackend(Answer(200)) as backend, Configurator() as config:
+        config.include("pyramid_restproxy")
+        set_token_validator(config, exchange)
+        config.add_backend("b", backend.url)
+        config.add_proxy_route(
+            "r",
+            "/r",
+            "b",
+            user_token="required",
+            request_transforms=[send_user_token()],
+        )
+        client = webtest.TestApp(config.make_wsgi_app(), lint=False)
+        assert get(client, "t1").headers["user-token"] == "t2"
+        (seen,) = backend.requests
+    assert seen.header("user-token") == "t2" and [*exchange.live] == ["t2"]
+
+
+@pytest.mark.parametrize("options", [{}, {"user_token": "required"}])
+@pytest.mark.parametrize("ttl", [0, 60])
+def test_after_a_logout_the_new_token_is_not_good_either(ttl, options):
+    """It went out with the answer of the logout, and whoever had it was logged in."""
+    exchange, store = Exchange(), MemoryStore()
+
+    def prepare(config):
+        set_token_validator(config, exchange, store=store, cache_ttl=ttl)
+
+    def log_out(request):
+        revoke_user_token(request)
+        return Response("bye")
+
+    here = app(log_out, prepare=prepare, **options)
+    there = app(prepare=prepare, user_token="required")
+    answer = get(here, "t1")
+    assert answer.text == "bye" and "user-token" not in answer.headers
+    assert [*exchange.live] == ["t2"]
+    get(there, "t1", 403)
+    get(there, "t2", 403)
 
 
 # -- services ------------------------------------------------------------------------
@@ -383,3 +450,19 @@ def test_services_in_the_older_error_format():
     key, kept = new_key("mobile")
     client = services(kept, {"restproxy.errors": "envelope"})
     client.get("/private", headers={"api-key": key}, status=400)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nowhere.at_all", "cannot be imported: No module named 'nowhere'"),
+        (f"{__name__}.nothing", "cannot be imported"),
+        (f"{__name__}.__doc__", "cannot be called"),
+        (".relative", "relative"),
+    ],
+)
+def test_a_validator_of_the_settings_that_is_not_there(name, says):
+    """It was an ImportError that named neither the setting nor the value."""
+    expected = f"restproxy.token_validator = '{re.escape(name)}': .*{says}"
+    with pytest.raises(ConfigurationExecutionError, match=expected):
+        app(settings={"restproxy.token_validator": name}, prepare=lambda config: None)
