@@ -8,13 +8,15 @@ flight, or the timeout is over, the process gets SIGINT, as by Ctrl+C.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
+from weakref import WeakSet
 
 from zope.interface import Interface
 
@@ -33,7 +35,7 @@ class IDrain(Interface):
 
 
 class Drain:
-    """Whether a process is ending, and what it still does. Thread-safe.
+    """Whether a process is ending, and what an application still does. Thread-safe.
 
     :param grace: seconds in which requests are still taken.
     :param timeout: seconds after them in which those in flight may finish.
@@ -49,23 +51,30 @@ class Drain:
         self.grace = grace
         self.timeout = timeout
         self._clock = clock
-        self._lock = threading.Lock()
-        self._began: float | None = None
+        # An answer that nobody sent leaves when it is collected: whenever that is.
+        self._lock = threading.RLock()
+        self._began = math.inf
         self.in_flight = 0
 
     @property
     def draining(self) -> bool:
         """Whether the process is ending."""
-        return self._began is not None
+        return self._began < math.inf
 
     @property
     def refusing(self) -> bool:
         """Whether new requests are answered 503."""
-        return self._began is not None and self._clock() >= self._began + self.grace
+        return self._clock() >= self._began + self.grace
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is in flight after the grace time, or the timeout is over."""
+        until = self._began + self.grace + self.timeout
+        return self.refusing and (self.in_flight == 0 or self._clock() >= until)
 
     def begin(self) -> None:
         """Begin to end. Can be repeated."""
-        if self._began is None:
+        if not self.draining:
             self._began = self._clock()
 
     def enter(self) -> None:
@@ -85,14 +94,31 @@ class Drain:
         :returns: False where the timeout came first.
         """
         self.begin()
-        while not self.refusing:
+        while not self.over:
             pause(LOOK)
-        until = self._clock() + self.timeout
-        while self.in_flight > 0 and self._clock() < until:
-            pause(LOOK)
-        whole = self.in_flight == 0
-        pause(LINGER)
-        return whole
+        return self.in_flight == 0
+
+
+class OnSigterm:
+    """What a process does when it gets SIGTERM: all of its applications drain."""
+
+    def __init__(self) -> None:
+        self.drains: WeakSet[Drain] = WeakSet()  # they go with their applications
+        self._ending = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Begin to end, in a thread that keeps nobody from ending it at once."""
+        if self._ending:
+            return
+        self._ending = True
+        drains = list(self.drains)
+        for drain in drains:
+            drain.begin()
+        threading.Thread(target=_end, args=(drains,), name="drain", daemon=True).start()
+
+
+#: Of this process, as signals are.
+on_sigterm = OnSigterm()
 
 
 def drain_on_sigterm(drain: Drain) -> None:
@@ -100,30 +126,27 @@ def drain_on_sigterm(drain: Drain) -> None:
 
     For servers that leave the signal alone (waitress); gunicorn and others have a
     graceful stop of their own. Works in the main thread only, as signals do; a handler
-    that the application has set for SIGTERM is replaced.
+    that the application has set for SIGTERM is replaced. Several applications of a
+    process drain at the same time.
     """
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if not drain.draining:
-            drain.begin()
-            threading.Thread(target=_end, args=(drain,), name="drain").start()
-
     if threading.current_thread() is threading.main_thread():
+        on_sigterm.drains.add(drain)
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             # A shell that is no terminal's starts its `&` jobs so; it ends us here.
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, handle)
+        signal.signal(signal.SIGTERM, on_sigterm)
     else:
         log.warning("SIGTERM does not drain: the application was made in a thread")
 
 
-def _end(drain: Drain, kill: Callable[[int, int], Any] = os.kill) -> None:
-    log.info("draining for %s s, then up to %s s", drain.grace, drain.timeout)
-    whole = drain.wait()
-    log.info("drained" if whole else "%d requests did not finish", *_left(drain, whole))
-    # What Ctrl+C does: servers close their sockets and let their threads finish.
-    kill(os.getpid(), signal.SIGINT)
-
-
-def _left(drain: Drain, whole: bool) -> tuple[int, ...]:
-    return () if whole else (drain.in_flight,)
+def _end(drains: Iterable[Drain], kill: Callable[[int, int], Any] = os.kill) -> None:
+    for drain in drains:  # their times go on together: all have begun
+        log.info("draining for %s s, then up to %s s", drain.grace, drain.timeout)
+        if drain.wait():
+            log.info("drained")
+        else:
+            log.info("%d requests did not finish", drain.in_flight)
+    time.sleep(LINGER)
+    if threading.main_thread().is_alive():  # else somebody has pressed Ctrl+C
+        # What Ctrl+C does: servers close their sockets and let their threads finish.
+        kill(os.getpid(), signal.SIGINT)

@@ -19,7 +19,8 @@ from pyramid_restproxy.exceptions import needs
 from pyramid_restproxy.forwarding.failures import PSEUDONYM, Failure
 from pyramid_restproxy.forwarding.forwarder import FORWARDED
 from pyramid_restproxy.forwarding.health import CLOSED, HALF_OPEN, OPEN
-from pyramid_restproxy.forwarding.model import Gateway
+from pyramid_restproxy.forwarding.model import Backend, Gateway
+from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
 from pyramid_restproxy.operation.access import losses
 
 __all__ = ["IFailing", "IMetrics", "Metrics", "cache_outcome", "refusal"]
@@ -147,6 +148,12 @@ class Metrics:
         )
 
     # -- as things happen ------------------------------------------------------
+
+    def watch(self, backend: Backend) -> None:
+        """Count what goes on with a backend."""
+        backend.observers += (self.attempted,)
+        if isinstance(backend.adapter, KeepAliveAdapter):
+            backend.adapter.on_connect = partial(self.connected, backend.name)
 
     def answered(
         self, request: Request, headers: Mapping[str, str], seconds: float

@@ -52,11 +52,20 @@ class Watched:
 
     :param pieces: the content.
     :param over: called once, however it ends; told whether the content broke off.
+    :param lost: called in the place of that for one that nobody has closed: something
+        has sent another answer, or none. It is called when it is collected, which is in
+        the middle of anything, so it must not take a lock that the thread may have.
     """
 
-    def __init__(self, pieces: Iterable[bytes], over: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        pieces: Iterable[bytes],
+        over: Callable[[bool], None],
+        lost: Callable[[], None],
+    ) -> None:
         self._pieces = pieces
         self._over: Callable[[bool], None] | None = over
+        self._lost = lost
         self._broken = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -77,6 +86,11 @@ class Watched:
         finally:
             if over is not None:
                 over(self._broken)
+
+    def __del__(self) -> None:
+        """Note that it is gone, where nobody has closed it."""
+        if self._over is not None:
+            self._lost()
 
 
 def observed_tween_factory(handler: Handler, registry: Registry) -> Handler:
@@ -101,6 +115,10 @@ def observed_tween_factory(handler: Handler, registry: Registry) -> Handler:
             facts = _facts(story)
             write_line(access_line(story.request, story.status, seconds, facts))
 
+    def lost() -> None:
+        if drain is not None:
+            drain.leave()
+
     def observed_tween(request: Request) -> Response:
         environ = request.environ
         request_id = None
@@ -124,13 +142,18 @@ def observed_tween_factory(handler: Handler, registry: Registry) -> Handler:
             metrics.answered(request, response.headers, seconds)
         if request_id is not None:
             response.headers[field] = request_id  # a backend may have echoed its own
-        _watch(response, story, over)
+        _watch(response, story, over, lost)
         return response
 
     return observed_tween
 
 
-def _watch(response: Response, story: Story, over: Callable[[Story], None]) -> None:
+def _watch(
+    response: Response,
+    story: Story,
+    over: Callable[[Story], None],
+    lost: Callable[[], None],
+) -> None:
     """Say when an answer has been sent: at once where it is there whole."""
 
     def ended(broken: bool) -> None:
@@ -141,7 +164,7 @@ def _watch(response: Response, story: Story, over: Callable[[Story], None]) -> N
         ended(False)
     else:
         fields = response.headerlist
-        response.app_iter = Watched(response.app_iter, ended)
+        response.app_iter = Watched(response.app_iter, ended, lost)
         response.headerlist = fields  # WebOb takes Content-Length away
 
 

@@ -18,6 +18,7 @@ from pyramid.response import Response
 from zope.interface import Interface
 
 from pyramid_restproxy.exceptions import needs
+from pyramid_restproxy.forwarding.model import Backend
 from pyramid_restproxy.forwarding.routes import CHECK_ORDER, make_gateway
 
 __all__ = ["ITracing", "Tracing", "add_tracing", "traced_tween_factory"]
@@ -88,6 +89,10 @@ class Tracing:
             span.set_status(self._trace.StatusCode.ERROR, outcome)
         span.end(ended)
 
+    def watch(self, backend: Backend) -> None:
+        """Note the exchanges of a backend."""
+        backend.observers += (self.attempted,)
+
 
 class _EnvironGetter:
     """Reads fields of a WSGI environ, as OpenTelemetry asks for them."""
@@ -121,16 +126,19 @@ def add_tracing(config: Configurator, provider: Any = None) -> None:
     :param provider: an OpenTelemetry tracer provider; the global one where it is None.
     :raises MissingExtra: where opentelemetry-api is not installed.
 
-    Discriminator ``('restproxy', 'tracing')``.
+    Discriminator ``('restproxy', 'tracing')``; introspectable category
+    ``restproxy operation``.
     """
 
     def register() -> None:
         tracing = Tracing(provider)
         config.registry.registerUtility(tracing, ITracing)
-        for backend in make_gateway(config).backends.values():
-            backend.observers += (tracing.attempted,)
+        make_gateway(config).watch(tracing.watch)
 
-    config.action(("restproxy", "tracing"), register, order=CHECK_ORDER)
+    intr = config.introspectable("restproxy operation", "tracing", "tracing", "tracing")
+    config.action(
+        ("restproxy", "tracing"), register, introspectables=(intr,), order=CHECK_ORDER
+    )
 
 
 def traced_tween_factory(handler: Handler, registry: Registry) -> Handler:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from pyramid.config import Configurator
@@ -12,7 +11,6 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 
 from pyramid_restproxy.forwarding.routes import CHECK_ORDER, make_gateway
-from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
 from pyramid_restproxy.operation.drain import Drain, IDrain, drain_on_sigterm
 from pyramid_restproxy.operation.metrics import IMetrics, Metrics
 from pyramid_restproxy.operation.observed import HEALTH_PATHS
@@ -50,7 +48,8 @@ def add_health_views(
     :param ready_at: the path of the second: 503 while the process drains.
 
     Discriminators: those of their routes, ``restproxy.live`` and ``restproxy.ready``,
-    and ``('restproxy', 'health paths')``.
+    and ``('restproxy', 'health paths')``; introspectable category
+    ``restproxy operation``.
     """
     for name, path, view in (("live", live, alive), ("ready", ready_at, ready)):
         _check_path(path)
@@ -61,7 +60,8 @@ def add_health_views(
     def register() -> None:
         config.registry[HEALTH_PATHS] = paths
 
-    config.action(("restproxy", "health paths"), register)
+    intr = _told(config, "health views", {"live": live, "ready_at": ready_at})
+    config.action(("restproxy", "health paths"), register, introspectables=(intr,))
 
 
 def add_metrics_view(
@@ -82,10 +82,7 @@ def add_metrics_view(
         gateway = make_gateway(config)
         metrics = Metrics(gateway, config.registry)
         config.registry.registerUtility(metrics, IMetrics)
-        for backend in gateway.backends.values():
-            backend.observers += (metrics.attempted,)
-            if isinstance(backend.adapter, KeepAliveAdapter):
-                backend.adapter.on_connect = partial(metrics.connected, backend.name)
+        gateway.watch(metrics.watch)
 
     intr = _told(config, "metrics", {"path": path})
     config.action(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -62,24 +64,112 @@ def test_then_it_ends_as_with_ctrl_c(caplog, in_flight, says):
     caplog.set_level("INFO")
     drain, sent = d.Drain(timeout=0.01), []
     drain.in_flight = in_flight
-    d._end(drain, lambda *args: sent.append(args))
+    d._end([drain], lambda *args: sent.append(args))
     assert sent == [(os.getpid(), signal.SIGINT)]
     assert says in caplog.text
 
 
-def test_sigterm_begins_it(monkeypatch):
-    ended = threading.Event()
-    monkeypatch.setattr(d, "_end", lambda drain: ended.set())
+@pytest.fixture
+def sigterm(monkeypatch):
+    """The handler of a process in which no application was made yet."""
     before = signal.getsignal(signal.SIGTERM)
-    try:
-        drain = d.Drain()
+    monkeypatch.setattr(d, "on_sigterm", d.OnSigterm())
+    yield d.on_sigterm
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_sigterm_begins_it(monkeypatch, sigterm):
+    ended, ends = threading.Event(), []
+
+    def end(drains):
+        ends.append((threading.current_thread().daemon, drains))
+        ended.set()
+
+    monkeypatch.setattr(d, "_end", end)
+    drain = d.Drain()
+    drain.begin()  # by hand: that alone does not end the process
+    d.drain_on_sigterm(drain)
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
+    assert ended.wait(10)
+    assert drain.draining
+    assert ends == [(True, [drain])]  # Ctrl+C does not wait for it
+
+
+def test_all_applications_of_a_process_drain(monkeypatch, sigterm):
+    """Only the last did, and the process ended with requests of the others."""
+    ended = threading.Event()
+    monkeypatch.setattr(d, "_end", lambda drains: ended.set())
+    drains = [d.Drain() for _ in range(3)]
+    for drain in drains:
         d.drain_on_sigterm(drain)
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)
-        assert ended.wait(10)
-        assert drain.draining
+    d.drain_on_sigterm(d.Drain())  # its application is gone
+    assert set(sigterm.drains) == set(drains)
+    signal.raise_signal(signal.SIGTERM)
+    assert ended.wait(10)
+    assert all(drain.draining for drain in drains)
+
+
+def test_several_drain_at_the_same_time(clock):
+    """Each has its own time, and all of them have begun."""
+    drains = [d.Drain(1, 10, clock), d.Drain(5, 2, clock), d.Drain(0, 3, clock)]
+
+    def pause(seconds):
+        clock.now += seconds
+
+    for drain in drains:
+        drain.enter()
+        drain.begin()
+    assert [drain.wait(pause) for drain in drains] == [False] * 3
+    assert clock.now == pytest.approx(111, abs=0.1)
+
+
+def test_who_has_pressed_ctrl_c_gets_no_second_one(monkeypatch):
+    class Gone:
+        def is_alive(self):
+            return False
+
+    monkeypatch.setattr(threading, "main_thread", Gone)
+    sent = []
+    d._end([d.Drain()], lambda *args: sent.append(args))
+    assert sent == []
+
+
+PROGRAM = """
+import time
+from pyramid_restproxy.operation.drain import Drain, drain_on_sigterm
+
+drain = Drain(grace=60)
+drain_on_sigterm(drain)
+print("up", flush=True)
+try:
+    while not drain.draining:
+        time.sleep(0.01)
+    print("draining", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    pass
+"""
+
+
+def test_ctrl_c_ends_it_while_it_drains():
+    """The process waited for the end of the drain, and printed a traceback."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "draining\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)  # the grace time is longer
+        assert (process.returncode, errors) == (0, "")
     finally:
-        signal.signal(signal.SIGTERM, before)
+        process.kill()
+        process.communicate()
 
 
 def test_an_application_made_in_a_thread_says_so(caplog):

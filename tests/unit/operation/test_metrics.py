@@ -43,6 +43,23 @@ def test_connections_are_timed_whether_they_are_made_or_not():
     assert 'restproxy_connect_seconds_count{backend="b"} 2.0' in samples(app)
 
 
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_backends_that_are_added_later_are_counted(autocommit):
+    config = Configurator(autocommit=autocommit)
+    config.include("pyramid_restproxy")
+    config.add_metrics_view()
+    config.commit()
+    with FakeBackend(Answer(body=b"ok")) as backend:
+        config.add_backend("late", backend.url)
+        config.add_proxy_route("r", "/api/*path", "late")
+        app = webtest.TestApp(config.make_wsgi_app(), lint=False)
+        app.get("/api/x")
+        found = samples(app)
+        d = f'backend="late",destination="{backend.url}"'
+    assert f'restproxy_attempts_total{{{d},outcome="2xx"}} 1.0' in found
+    assert 'restproxy_connect_seconds_count{backend="late"} 1.0' in found
+
+
 def test_what_is_counted():
     with FakeBackend(Answer(body=b"ok"), Answer(500), None) as backend:
         app = client(backend.url)

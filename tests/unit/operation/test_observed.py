@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 
 import pytest
 import webtest
 from pyramid.config import Configurator
+from pyramid.events import NewRequest, NewResponse
 from pyramid.response import Response
 from webob import Request
 
@@ -247,3 +249,51 @@ def test_what_is_in_flight_is_counted_until_its_last_byte():
     assert drain.in_flight == 1
     content.close()
     assert drain.in_flight == 0
+
+
+def refuse(event):
+    raise RuntimeError("a subscriber")
+
+
+def call_back(event):
+    event.request.add_response_callback(lambda request, response: refuse(event))
+
+
+@pytest.mark.parametrize(
+    "kind, subscriber", [(NewResponse, refuse), (NewRequest, call_back)]
+)
+def test_an_answer_that_nobody_sends_is_not_in_flight_for_ever(kind, subscriber):
+    """What runs after the tweens had raised, and the process never was drained."""
+    with FakeBackend(Answer(pieces=[b"a" * 70_000, b"b" * 70_000])) as backend:
+        app = application(backend=backend.url, drain={})
+        app.registry.registerHandler(subscriber, (kind,))
+        drain = app.registry.getUtility(IDrain)
+        app.registry.has_listeners = True
+        with pytest.raises(RuntimeError, match="a subscriber"):
+            Request.blank("/api/x").call_application(app)
+        gc.collect()
+        assert drain.in_flight == 0
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_a_server_that_does_not_close_leaves_nothing_in_flight(read):
+    app = application(
+        {"restproxy.access_log": "true"},
+        drain={},
+        view=lambda request: Response(app_iter=iter([b"a", b"b"])),
+    )
+    drain = app.registry.getUtility(IDrain)
+    content = Request.blank("/own").call_application(app)[2]
+    if read:
+        list(content)
+    assert drain.in_flight == 1
+    del content
+    gc.collect()
+    assert drain.in_flight == 0
+
+
+def test_without_a_drain_nobody_counts_what_is_not_closed():
+    app = application(LOGGED, view=lambda request: Response(app_iter=iter([b"a"])))
+    content = Request.blank("/own").call_application(app)[2]
+    del content
+    gc.collect()
