@@ -183,7 +183,8 @@ class ServiceClient:
         JSON, which every service has that names none.
     :param auth: as in ``requests``: a pair, or an object that signs requests. A call
         with large arrays has a body that is iterated, with a length.
-    :param timeout: seconds, for connecting and between two bytes, or a pair.
+    :param timeout: seconds, for connecting and between two bytes, or a pair. In the
+        main thread each signal that Python handles begins them anew (PEP 475).
     :param retries: how often a call is made again that was not answered: always where
         it was not sent, else only for idempotent services.
     :param idempotent: names of idempotent services, or True for all of them.

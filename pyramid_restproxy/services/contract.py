@@ -82,6 +82,8 @@ EXACT: tuple[Any, ...] = (
     frozenset({"a"}),
     {1: "one", None: "none", 2.5: "float"},
     {UUID(int=1): {date(2026, 1, 1): [Decimal("2")]}},
+    {(1, "a"), (), ((2,), frozenset({(3,)}))},
+    {(0, 1): [2], ("a", (None, date(2026, 1, 1))): {"b": {(1,)}}},
     Progress(1.0, 10.0, "half way"),
     Progress(1.0),
     Finished([1, {"a": date(2026, 1, 1)}]),

@@ -16,7 +16,11 @@ from pyramid.response import Response
 from pyramid_restproxy.problems import path_reference
 from pyramid_restproxy.services.codecs import JsonCodec
 from pyramid_restproxy.services.directives import services_of, whole_pattern
-from pyramid_restproxy.services.resource_paths import path_template, resource_paths
+from pyramid_restproxy.services.resource_paths import (
+    PROBLEM,
+    path_template,
+    resource_paths,
+)
 from pyramid_restproxy.services.signature import Parameter
 from pyramid_restproxy.services.values import Unencodable
 from pyramid_restproxy.services.view import Service
@@ -58,7 +62,8 @@ def add_openapi_view(
     :param version: of the application.
     :param options: go to the view, e.g. ``permission``.
 
-    Discriminator: that of its route, ``restproxy.openapi``.
+    Discriminators ``('restproxy', 'openapi')`` and that of its route,
+    ``restproxy.openapi``; introspectable category ``restproxy openapi``.
     """
 
     def show(request: Request) -> Response:
@@ -66,7 +71,11 @@ def add_openapi_view(
         found = openapi(request.registry, title, version, server)
         return Response(json_body=found)
 
-    config.add_route("restproxy.openapi", path)
+    intr = config.introspectable("restproxy openapi", path, title, "OpenAPI")
+    intr.update({"path": path, "title": title, "version": version})
+    intr.relate("routes", "restproxy.openapi")
+    config.add_route("restproxy.openapi", path)  # first, for what is related to it
+    config.action(("restproxy", "openapi"), introspectables=(intr,))
     config.add_view(
         show, route_name="restproxy.openapi", allowed_methods="GET", **options
     )
@@ -161,7 +170,7 @@ def openapi(
         document["servers"] = [{"url": server}]
     return document | {
         "paths": resource_paths(registry) | _paths(found, schemas),
-        "components": {"schemas": {"Problem": _PROBLEM} | schemas.components},
+        "components": {"schemas": {PROBLEM: _PROBLEM} | schemas.components},
     }
 
 
@@ -201,7 +210,7 @@ def _operation(service: Service, schemas: _Schemas) -> dict[str, Any]:
         "additionalProperties": False,
     }
     answer = schemas.of(service.contract.returns)
-    problem = {"$ref": "#/components/schemas/Problem"}
+    problem = {"$ref": f"#/components/schemas/{PROBLEM}"}
     summary, _, rest = service.doc.partition("\n")
     operation = {
         "operationId": service.name,

@@ -11,7 +11,11 @@ from pyramid.registry import Registry
 
 from pyramid_restproxy.routing.catalogue import ViewRow, catalogue_of
 
-__all__ = ["path_template", "resource_paths"]
+__all__ = ["PROBLEM", "path_template", "resource_paths"]
+
+#: The name of the schema of problem documents. No class of a service has it, not even
+#: one that is called Problem: no name of Python has a hyphen.
+PROBLEM = "problem-document"
 
 #: Methods that a path item of OpenAPI 3.1 has, without HEAD and OPTIONS, which are
 #: answered without a view.
@@ -67,7 +71,7 @@ def _operation(route: str, method: str, row: ViewRow) -> dict[str, Any]:
     summary = (inspect.getdoc(view) or "").partition("\n")[0]
     offered = row.offers.representations if row.offers else ()
     content: dict[str, Any] = {each.media_type: {} for each in offered}
-    problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    problem = {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}}
     operation: dict[str, Any] = {
         "operationId": f"{route}.{method.lower()}",
         "responses": {

@@ -5,9 +5,10 @@ and says what more it can (``native``). Everything else becomes a *tagged* value
 name of a kind and a payload that is made of what every codec can write. This module
 knows the kinds; how a tag looks on the wire is each codec's business.
 
-Lossy on purpose: a tuple, named or not, arrives as a list, an enum as its value, a
-NumPy scalar as a number, an object of a dataclass as a mapping (the type hints of the
-service make it a dataclass again).
+Lossy on purpose: a tuple, named or not, arrives as a list (but for one that is a key of
+a mapping or a member of a set, where no list can be), an enum as its value, a NumPy
+scalar as a number, an object of a dataclass as a mapping (the type hints of the service
+make it a dataclass again).
 """
 
 from __future__ import annotations
@@ -361,7 +362,32 @@ def set_of(members: Any) -> set[Any]:
     if not isinstance(members, list):
         raise TypeError("expected a list")
     _check_keys(members)
-    return set(members)
+    return set(_as_keys(members))
+
+
+def _mapping(pairs: Any) -> dict[Any, Any]:
+    if not isinstance(pairs, list):
+        raise TypeError("expected a list")
+    keys = _as_keys([key for key, _ in pairs])
+    return mapping_of(zip(keys, [value for _, value in pairs], strict=True))
+
+
+def _as_keys(values: Sequence[Any]) -> Sequence[Any]:
+    """Return keys, or members of a set, as they were: a list among them was a tuple.
+
+    :raises Undecodable: ``depth`` where one is nested too deep.
+    """
+    if list not in map(type, values):
+        return values
+    return [_as_key(each, MAX_DEPTH) for each in values]
+
+
+def _as_key(value: Any, depth: int) -> Any:
+    if type(value) is not list:
+        return value
+    if not depth:
+        raise Undecodable("depth", f"nested more than {MAX_DEPTH} levels deep")
+    return tuple([_as_key(each, depth - 1) for each in value])
 
 
 def _check_keys(keys: Sequence[Any]) -> None:
@@ -464,7 +490,7 @@ _FROM_PAYLOAD: dict[str, Callable[[Any], Any]] = {
     "bytes": octets_of,
     "set": set_of,
     "frozenset": lambda payload: frozenset(set_of(payload)),
-    "dict": mapping_of,
+    "dict": _mapping,
     "float": _parse(float, 4),
     "int": _parse(lambda text: integer_of(int(text, 16)), _LONGEST_NUMBER),
     "ndarray": _array,

@@ -468,6 +468,8 @@ def test_values_of_all_kinds_in_one_call(client):
         "id": UUID(int=7),
         "tags": {"a", "b"},
         "raw": b"\x00\xff",
+        "cells": {(0, 1), (2, (3, 4))},
+        "grid": {(0, 1): "a"},
     }
     assert client.echo(value=value) == value
     assert msgpack.packb(1) == b"\x01"

@@ -280,3 +280,35 @@ def test_two_classes_of_one_name_have_two_schemas(functions):
     assert fields_of(document, "/two") == ["label"]
     if three in functions:  # nothing tells it from the other
         assert fields_of(document, "/three") == []
+
+
+@dataclass
+class Problem:
+    exercise: str
+
+
+def solve(problem: Problem) -> Problem: ...
+
+
+def test_a_class_that_is_called_problem_is_not_what_went_wrong():
+    """It was in the place of the schema of problem documents."""
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.include("pyramid_restproxy.services")
+        config.add_service("solve", "/solve", solve)
+        config.add_route("shown", "/shown")
+        config.add_view(
+            lambda request: {},
+            route_name="shown",
+            renderer="negotiated",
+            allowed_methods="GET",
+        )
+        config.make_wsgi_app()
+    document = openapi(config.registry)
+    validate(document)
+    schemas = document["components"]["schemas"]
+    assert list(schemas["Problem"]["properties"]) == ["exercise"]
+    for path, method in (("/solve", "post"), ("/shown", "get")):
+        answers = document["paths"][path][method]["responses"]["default"]["content"]
+        reference = answers["application/problem+json"]["schema"]["$ref"]
+        assert "detail" in schemas[reference.rpartition("/")[2]]["properties"]

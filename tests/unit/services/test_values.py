@@ -90,12 +90,17 @@ def test_without_numpy_nothing_is_an_array(monkeypatch):
         ("bytes", "?"),
         ("bytes", 1),
         ("set", {"a": 1}),
-        ("set", [[]]),
+        ("set", [{}]),
+        ("set", [[set()]]),
         ("frozenset", 1),
         ("dict", 1),
+        ("dict", 0),
+        ("dict", {}),
         ("dict", [[1]]),
-        ("dict", [[[], 1]]),
+        ("dict", [[{}, 1]]),
+        ("dict", [[[1, {}], 1]]),
         ("dict", [[1, 2], [1, 3]]),
+        ("dict", [[[1], 2], [[1], 3]]),
         ("float", "one"),
         ("int", "0xg"),
         ("ndarray", [1]),
@@ -141,6 +146,29 @@ def test_arrays_that_are_none(dtype, shape, data):
     with pytest.raises(Undecodable) as caught:
         array_of(dtype, shape, data)
     assert caught.value.code == "array"
+
+
+def test_tuples_as_members_and_keys():
+    """A service answered with them, and the client said that it cannot read them."""
+    assert revive("set", [[1, [2, []]], 3]) == {(1, (2, ())), 3}
+    assert revive("frozenset", [[frozenset({(1,)})]]) == {(frozenset({(1,)}),)}
+    assert revive("dict", [[[0, 1], [2]], ["a", []]]) == {(0, 1): [2], "a": []}
+
+
+@pytest.mark.parametrize(
+    "kind, entry", [("set", lambda key: key), ("dict", lambda key: [key, 1])]
+)
+def test_tuples_as_members_and_keys_are_bounded(kind, entry):
+    deep = 1
+    for _ in range(MAX_DEPTH):
+        deep = [deep]
+    assert len(revive(kind, [entry(deep)])) == 1
+    many = [[number] for number in range(MAX_ODD_KEYS + 1)]
+    assert len(revive(kind, list(map(entry, many[1:])))) == MAX_ODD_KEYS
+    for keys, code in (([[deep]], "depth"), (many, "keys")):
+        with pytest.raises(Undecodable) as caught:
+            revive(kind, list(map(entry, keys)))
+        assert caught.value.code == code
 
 
 def test_keys_that_may_collide_are_few():

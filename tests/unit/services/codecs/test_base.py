@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyramid.exceptions import ConfigurationError
 
 from pyramid_restproxy.exceptions import MissingExtra
@@ -64,3 +66,29 @@ def test_a_missing_library_is_said(name, module, monkeypatch):
 
 def test_errors_of_streams():
     assert (truncated().code, too_long().code) == ("truncated", "size")
+
+
+KEYS = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5) | st.binary(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(tuple) | st.frozensets(inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+VALUES = st.recursive(
+    KEYS.filter(lambda key: type(key) is not tuple),
+    lambda inner: (
+        st.sets(KEYS, max_size=4)
+        | st.dictionaries(KEYS, inner, max_size=4)
+        | st.lists(inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize("name", ["json", "msgpack", "cbor", "pickle"])
+@given(VALUES)
+def test_tuples_come_back_where_no_list_can_be(name, value):
+    """In sets, and as keys, nested as they like."""
+    codec = codec_of(name) if name != "pickle" else PickleCodec()
+    assert codec.decode(b"".join(codec.encode(value))) == value

@@ -45,7 +45,7 @@ def ext(code, payload):
         (ext(1, b"\xc1"), "syntax"),
         (ext(1, msgpack.packb(["nothing", 1])), "tag"),
         (ext(1, msgpack.packb([["dict"], 1])), "tag"),
-        (ext(1, msgpack.packb(["set", [[]]])), "tag"),
+        (ext(1, msgpack.packb(["set", [{}]])), "tag"),
         (ext(2, b"\x01"), "array"),
         (ext(2, b""), "syntax"),
         (ext(2, msgpack.packb(["|O", [1]]) + bytes(8)), "array"),
