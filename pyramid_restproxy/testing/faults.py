@@ -104,6 +104,11 @@ class Peer:
         self.connection.settimeout(None)
         return True
 
+    def finish(self) -> None:
+        """Say that nothing more comes; drop what comes until the other side ends."""
+        self.connection.shutdown(socket.SHUT_WR)
+        self.stay()
+
     def reset(self) -> None:
         """Make the end of this connection a reset (RST), not a close."""
         self.connection.setsockopt(
@@ -409,8 +414,7 @@ def early_answer(answer: Answer = _TOO_LARGE, drain: bool = False) -> Fault:
     def play(peer: Peer) -> bool:
         peer.send(_begun(answer, "answer"))
         if drain:
-            peer.connection.shutdown(socket.SHUT_WR)
-            peer.stay()
+            peer.finish()
         return False
 
     return Fault("answer before the body was sent", play, "head")

@@ -7,12 +7,21 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from pyramid_restproxy.testing import backend_playing
+from pyramid_restproxy.testing.behaviours import check_keys
+
+#: What those kinds read that are made here.
+OWN_KINDS = {"dns_error": (), "blackhole": (), "cluster": ("destinations",)}
 
 
 @contextmanager
 def behaving(behaviour: dict[str, Any]):
-    """Run what `behaviour` says; give authority, record, and all authorities."""
+    """Run what `behaviour` says; give authority, record, and all authorities.
+
+    :raises ValueError: for what is not known.
+    """
     kind = behaviour["kind"]
+    if kind in OWN_KINDS:
+        check_keys(behaviour, ("kind", *OWN_KINDS[kind]), kind)
     with ExitStack() as stack:
         if kind == "dns_error":
             yield "nope.invalid", [], None
@@ -21,9 +30,9 @@ def behaving(behaviour: dict[str, Any]):
         elif kind == "cluster":
             parts = [
                 stack.enter_context(
-                    backend_playing({"kind": "sequence", "steps": [text]})
+                    backend_playing({"kind": "sequence", "steps": [step]})
                 )
-                for text in behaviour["destinations"]
+                for step in behaviour["destinations"]
             ]
             authorities = [part.authority for part in parts]
             yield authorities[0], Joined([part.seen for part in parts]), authorities

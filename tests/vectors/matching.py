@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from webob import Request
 
+from pyramid_restproxy.testing.behaviours import check_keys
 from pyramid_restproxy.testing.vectors import value_fits
 from tests.vectors.rest_app import Probe
 
@@ -41,12 +42,17 @@ def body_bytes(body: Any) -> bytes:
     if body is None:
         return b""
     if isinstance(body, dict):
+        check_keys(body, ["repeat", "times"], "body")
         return body["repeat"].encode("utf-8") * body["times"]
     return body.encode("utf-8")
 
 
 def send(app, spec: dict[str, Any]):
-    """Send a vector's request; return the response and what was seen inside."""
+    """Send a vector's request; return the response and what was seen inside.
+
+    :raises ValueError: for a key that is not known.
+    """
+    check_keys(spec, ["method", "path", "headers", "body"], "request")
     body = body_bytes(spec.get("body"))
     environ = Request.blank(spec["path"], method=spec["method"]).environ
     environ.pop("CONTENT_LENGTH", None)

@@ -16,6 +16,8 @@ from pyramid.response import Response
 from pyramid.security import Denied
 from pyramid.tweens import EXCVIEW
 
+from pyramid_restproxy.settings import SETTINGS
+
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 WRITES = ("application/json", *FORMS)
 PATCHES = ("application/merge-patch+json", "application/json", *FORMS)
@@ -125,16 +127,33 @@ def boom(request):
     raise RuntimeError("secret detail")
 
 
+#: Variants that are something else than one setting.
+OTHER = ("require_csrf", "permission_required")
+
+#: Settings by shorter names.
+SETTING = {"on_invalid": "override.on_invalid", "format": "format_parameter"}
+
+#: What is a setting, and whether it is by the word alone.
+SETTING_NAMES = {row.name: row.default is False for row in SETTINGS}
+
+
+def settings_of(variant: str | None) -> dict[str, str]:
+    """Read a variant: nothing, ``name=value``, or the name of what is off else.
+
+    :raises ValueError: for one that is not known.
+    """
+    if variant is None or variant in OTHER:
+        return {}
+    given, is_pair, value = variant.partition("=")
+    name = SETTING.get(given, given)
+    if name in SETTING_NAMES and (is_pair or SETTING_NAMES[name]):
+        return {f"restproxy.{name}": value if is_pair else "true"}
+    raise ValueError(f"unknown variant {variant!r}")
+
+
 def make_app(variant: str | None = None):
     """Make the application, with one setting changed where a vector names it."""
-    settings: dict[str, Any] = {}
-    if variant and "=" in variant:
-        name, _, value = variant.partition("=")
-        settings[SETTING.get(name, f"restproxy.{name}")] = value
-    elif variant == "advertise_alternates":
-        settings["restproxy.advertise_alternates"] = "true"
-    elif variant not in (None, "require_csrf", "permission_required"):
-        raise ValueError(f"unknown variant {variant!r}")
+    settings = settings_of(variant)
     with Configurator(settings=settings) as config:
         if variant == "require_csrf":
             config.set_csrf_storage_policy(CookieCSRFStoragePolicy())
@@ -151,12 +170,6 @@ def make_app(variant: str | None = None):
         )
         add_routes(config)
         return config.make_wsgi_app()
-
-
-SETTING = {
-    "on_invalid": "restproxy.override.on_invalid",
-    "format": "restproxy.format_parameter",
-}
 
 
 def add_routes(config: Configurator) -> None:

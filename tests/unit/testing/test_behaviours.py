@@ -22,10 +22,45 @@ def test_respond():
     headers = [["Location", "http://$BACKEND/a"]]
     told = {"kind": "respond", "status": 302, "headers": headers, "body": "é"}
     (reply,) = replies(told)
-    assert (reply.status, reply.get("Location")) == (302, "http://me/a")
+    assert reply.status == 302
     assert reply.body == "é".encode()
     assert replies({"kind": "respond", "body_b64": "AAE="})[0].body == b"\0\1"
     assert replies({"kind": "respond"})[0].body == b""
+
+
+def test_placeholders_are_filled():
+    headers = [["X-At", "$BACKEND"], ["X-Port", "$BACKEND_PORT"], ["X-Gw", "$GATEWAY"]]
+    line = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
+    for told in (
+        {"kind": "respond", "headers": headers},
+        {"kind": "stream", "headers": headers, "chunks": ["a"]},
+        {
+            "kind": "raw_bytes",
+            "bytes_latin1": line + "X-At: $BACKEND\r\nX-Port: $BACKEND_PORT\r\n\r\n",
+        },
+    ):
+        with backend_playing(told) as backend:
+            sent = GET.replace(b"me", b"me\r\nX-Forwarded-Host: public")
+            reply = exchange(backend.authority, sent)
+            assert reply.get("X-At") == backend.authority
+            assert reply.get("X-Port") == str(backend.port)
+            if told["kind"] == "respond":
+                assert reply.get("X-Gw") == "public"
+
+
+def test_bytes_may_come_before_the_body_is_read():
+    raw = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"
+    head = b"POST /x HTTP/1.1\r\nHost: me\r\nContent-Length: 9\r\n\r\n"
+    for then in ("close", "reset"):
+        told = {
+            "kind": "raw_bytes",
+            "bytes_latin1": raw,
+            "when": "before_body_read",
+            "then": then,
+        }
+        with backend_playing(told) as backend:
+            assert exchange(backend.authority, head).status == 413
+            assert backend.seen[0].body == b""
 
 
 def test_bytes_ends_and_sequences():
@@ -33,6 +68,9 @@ def test_bytes_ends_and_sequences():
     assert replies({"kind": "raw_bytes", "bytes_latin1": raw})[0].status == 299
     assert replies({"kind": "close"})[0].status == 0
     assert replies({"kind": "silence", "seconds": 0.01})[0].status == 0
+    with pytest.raises(ConnectionResetError):
+        replies({"kind": "reset"})
+    assert replies({"kind": "close", "after": "half-body"})[0].truncated
     steps = ["respond keep-alive", "read request then close", "respond"]
     found = replies({"kind": "sequence", "steps": steps}, 3)
     assert [reply.status for reply in found] == [200, 0, 200]
@@ -43,6 +81,8 @@ def test_bytes_ends_and_sequences():
 def test_streams():
     told = {"kind": "stream", "headers": [], "chunks": ["a", "b"], "repeat": 2}
     assert replies(told)[0].pieces == [b"a", b"b"] * 2
+    (reply,) = replies({**told, "then": "end", "status": 203})
+    assert (reply.status, reply.truncated) == (203, False)
     slow = {**told, "initial_delay_ms": 5, "interval_ms": 1}
     assert replies(slow)[0].body == b"abab"
 
@@ -55,6 +95,14 @@ def test_a_stream_that_stalls(headers):
         assert (reply.body, reply.truncated) == (b"a", True)
 
 
+@pytest.mark.parametrize("then", ["close", "reset"])
+@pytest.mark.parametrize("headers", [[], [["Content-Length", "9"]]])
+def test_a_stream_that_breaks_off(then, headers):
+    told = {"kind": "stream", "headers": headers, "chunks": ["a"], "then": then}
+    (reply,) = replies(told)
+    assert (reply.body, reply.truncated) == (b"a", True)
+
+
 @pytest.mark.parametrize("slow", ["initial_delay_ms", "interval_ms"])
 def test_a_stream_ends_when_the_client_leaves(slow):
     told = {"kind": "stream", "chunks": ["a", "b"], slow: 60_000}
@@ -62,6 +110,15 @@ def test_a_stream_ends_when_the_client_leaves(slow):
         with socket.create_connection(("127.0.0.1", backend.port), 5) as client:
             client.sendall(GET)
             assert client.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("kind", ["tls_expired", "tls_wrong_host"])
+def test_other_certificates_that_must_not_be_trusted(kind):
+    with backend_playing({"kind": kind}) as backend:
+        context = ssl.create_default_context(cafile=backend.ca_file)
+        with socket.create_connection(("127.0.0.1", backend.port), 5) as client:
+            with pytest.raises(ssl.SSLCertVerificationError):
+                context.wrap_socket(client, server_hostname="127.0.0.1")
 
 
 def test_tls():
@@ -77,6 +134,19 @@ def test_tls():
 def test_what_is_not_known():
     with pytest.raises(ValueError, match="'nope'"):
         backend_playing({"kind": "nope"})
+    for told in (
+        {"kind": "respond", "delay": 1},
+        {"kind": "refuse", "seconds": 1},
+        {"kind": "close", "after": "lunch"},
+        {"kind": "stream", "chunks": [], "then": "explode"},
+        {"kind": "raw_bytes", "bytes_latin1": "", "when": "never"},
+        {"kind": "raw_bytes", "bytes_latin1": "", "then": "sing"},
+        {"kind": "sequence", "steps": [{"kind": "nope"}]},
+    ):
+        with pytest.raises(ValueError):
+            backend_playing(told)
+    with backend_playing({"kind": "refuse", "seconds_note": "for people"}) as backend:
+        assert backend.seen == []
 
 
 @pytest.mark.parametrize(
@@ -89,6 +159,7 @@ def test_what_is_not_known():
         ("close", [None]),
         ("read request then close", [None]),
         ("close x3 then respond", [None, None, None, 200]),
+        ("503 x2 then respond 201", [503, 503, 201]),
     ],
 )
 def test_short_forms_of_steps(text, statuses):
@@ -100,7 +171,28 @@ def test_a_short_form_may_have_a_field():
     assert steps_of("503 Retry-After: 0")[0].headers == [("Retry-After", "0")]
 
 
-@pytest.mark.parametrize("text", ["", "explode", "respond slowly", "close twice"])
+@pytest.mark.parametrize(
+    "text, name",
+    [
+        ("reset", "reset after request"),
+        ("reset after half-head", "reset after half-head"),
+        ("read request then reset", "reset after request"),
+        ("close after head", "close after head"),
+        ("silence", "hang after request"),
+        ("refuse", "refuse"),
+        ({"kind": "silence", "after": "head"}, "hang after head"),
+    ],
+)
+def test_steps_that_are_faults(text, name):
+    (fault,) = steps_of(text)
+    assert fault.name == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "explode", "respond slowly", "close twice", "close after lunch",
+     "refuse after head", "respond then"],
+)  # fmt: skip
 def test_steps_that_are_none(text):
     with pytest.raises(ValueError, match="unknown step"):
         steps_of(text)

@@ -22,4 +22,4 @@ def test_the_examples_run(tmp_path, monkeypatch):
             (tmp_path / "vectors.json").write_text(text, "utf-8")
         else:
             exec(compile(textwrap.dedent(text), str(PAGE), "exec"), names)
-    assert kinds == ["python", "python", "python", "json", "python"]
+    assert kinds == ["python"] * 4 + ["json", "python"]

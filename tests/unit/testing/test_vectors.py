@@ -75,6 +75,8 @@ GETS_RIGHT = [
     {"first_byte_within_ms": 300},
     {"same_as_backend_saw": "X-A"},
     {"truncated": False},
+    {"proxy_status_error": None},
+    {"proxy_status_error": ["dns_error", None]},
     {"status_note": "for people"},
     {"own": 1},
 ]
@@ -96,6 +98,8 @@ GETS_WRONG = [
     {"first_byte_within_ms": 50},
     {"same_as_backend_saw": "X-B"},
     {"truncated": True},
+    {"truncated": 0},
+    {"body_same": False},
     {"proxy_status_error": "dns_error"},
     {"own": 2},
 ]
@@ -106,12 +110,23 @@ SEES_RIGHT = [
     {"headers": {"X-A": "one"}, "headers_absent": ["X-B"], "headers_present": ["X-A"]},
     {"second": {"method": "POST"}},
     {"same_header": "X-A"},
+    {"calls": [1, 2]},
+    {"calls": 1, "calls_max": 2},
+    {"body_same": True},
+    {"last": {"method": "POST"}},
     {"own": 1, "calls_note": "for people"},
-    "nothing in particular",
+    {},
+    None,
 ]
 SEES_WRONG = [
     {"calls": 1},
+    {"calls": [0, 1]},
+    {"calls": 3, "calls_max": 3},
+    {"calls": 0, "calls_max": 2},
     {"calls_max": 1},
+    {"body_same": False},
+    {"third": {"method": "POST"}},
+    {"last": {"body": "other"}},
     {"method": "GET"},
     {"target": "/u"},
     {"host": "c:1"},
@@ -169,9 +184,43 @@ def test_what_holds_only_sometimes():
         "truncated": True,
         "proxy_status_error": "dns_error",
     }
-    check(vector(gets, {"method": "GET", "body_same": True}), [failed])
-    sequence = {"kind": "sequence", "steps": ["respond", "respond"]}
-    check(vector(sees={"calls": 1}, backend_behaviour=sequence), [REPLY], [SEEN, SEEN])
+    check(vector(gets, {"calls": 0}), [failed])
+    with pytest.raises(AssertionError, match="proxy_status_error"):
+        check(vector({"proxy_status_error": "dns"}), [failed])
+
+
+@pytest.mark.parametrize(
+    "sees", [{"method": "GET"}, {"body_same": True}, {"last": {"method": "GET"}}]
+)
+def test_what_is_said_of_a_request_that_did_not_come(sees):
+    with pytest.raises(AssertionError, match=f"backend, {list(sees)[0]}"):
+        check(vector(sees=sees), [REPLY])
+
+
+def test_a_sequence_of_several_requests_says_how_often_the_last_one_came():
+    several = {"kind": "sequence", "steps": ["respond", "respond"]}
+    check(vector(sees={"calls": 1}, backend_behaviour=several), [REPLY], [SEEN, SEEN])
+    one = {"kind": "sequence", "steps": ["503", "respond"]}
+    check(vector(sees={"calls": 2}, backend_behaviour=one), [REPLY], [SEEN, SEEN])
+    for behaviour, calls in ((several, 3), (one, 1)):
+        with pytest.raises(AssertionError, match="calls: 2 is not"):
+            told = vector(sees={"calls": calls}, backend_behaviour=behaviour)
+            check(told, [REPLY], [SEEN, SEEN])
+
+
+def test_what_is_said_in_no_form_that_there_is():
+    with pytest.raises(ValueError, match="'nothing much' is not known"):
+        checked(vector(sees="nothing much"))
+    for wanted in (True, 7, {"X-A": "one"}):
+        with pytest.raises(ValueError, match="expected text, a list, or null"):
+            checked(vector({"headers": {"X-A": wanted}}))
+
+
+def test_the_longer_placeholder_comes_first():
+    reply = Reply(status=200, headers=[("X-Port", "1"), ("X-At", "b:1")])
+    names = {"$BACKEND": "b:1", "$BACKEND_PORT": "1"}
+    wanted = {"X-Port": "$BACKEND_PORT", "X-At": "$BACKEND"}
+    check(vector({"headers": wanted}), [reply], names=names)
 
 
 @pytest.mark.parametrize("side", ["expect_client_gets", "expect_backend_sees"])
@@ -197,10 +246,31 @@ def test_requests_are_one_or_several():
     assert len(requests_of(vector())) == 1
     twice = {"method": "GET", "target": "/", "repeat": 2}
     assert requests_of(vector(client_request=twice)) == [twice] * 2
-    both = {"sequence": [twice, twice]}
-    assert requests_of(vector(client_request=both)) == [twice, twice]
-    steps = {"kind": "sequence", "steps": ["a", "b", "c"]}
-    assert len(requests_of(vector(backend_behaviour=steps))) == 2
+    once = {"method": "GET", "target": "/"}
+    both = {"sequence": [twice, once]}
+    assert requests_of(vector(client_request=both)) == [twice, twice, once]
+    with pytest.raises(ValueError, match="repeat"):
+        requests_of(vector(client_request={**both, "repeat": 2}))
+
+
+@pytest.mark.parametrize(
+    "steps, count",
+    [
+        (["respond"], 1),
+        (["503 Retry-After: 0", "respond 200"], 1),
+        (["503 x2", "close", "respond"], 1),
+        (["close"], 1),
+        (["respond keep-alive", "read request then close", "respond"], 2),
+        (["respond keep-alive", "read request then close"], 2),
+        (["respond", "404"], 2),
+        (["close x3 then respond", {"kind": "reset"}], 2),
+    ],
+)
+def test_a_sequence_takes_a_request_for_each_good_answer(steps, count):
+    given = vector(backend_behaviour={"kind": "sequence", "steps": steps})
+    assert len(requests_of(given)) == count
+    given["client_request"] = {**given["client_request"], "repeat": 5}
+    assert len(requests_of(given)) == 5
 
 
 def test_contents_of_requests():
@@ -234,3 +304,23 @@ def test_what_is_sent():
     assert request.headers == (("Transfer-Encoding", "chunked"), ("Host", "other"))
     request, _ = sent(no_host=True, body="ab", headers=[["Content-Length", "1"]])
     assert request.headers == (("Content-Length", "1"),) and request.body == b"a"
+
+
+def test_chunks_of_no_content_are_the_last_one_only():
+    request, _ = sent(chunked=True)
+    assert request.header("Transfer-Encoding") == "chunked" and request.body == b""
+
+
+def test_other_placeholders_are_sent():
+    request = {"method": "GET", "target": "/?$OTHER", "headers": [["X-A", "$GATEWAY"]]}
+    with FakeBackend(Answer()) as backend:
+        told = vector(client_request=request)
+        send(told, backend.authority, {"$OTHER": "o", "$GATEWAY": "not this"})
+        (seen,) = backend.requests
+    assert (seen.target, seen.header("X-A")) == ("/?o", backend.authority)
+
+
+def test_a_key_of_a_request_that_is_misspelt():
+    for request in ({"boddy": "x"}, {"sequence": [{"boddy": "x"}]}):
+        with pytest.raises(ValueError, match="client_request: not known: boddy"):
+            send(vector(client_request=request), "127.0.0.1:9")
