@@ -4,7 +4,8 @@
 puts the application together, ``posts`` holds its views, ``models`` its one table;
 ``backend`` is the service that ``/api/users/`` is forwarded to, with what ``newspaper``
 publishes; ``account`` logs in there; ``doors`` says who may pass, and ``filters`` what;
-``measures`` is a service for other programs, and ``client`` such a program.
+``measures`` is a service for other programs, and ``client`` such a program; ``ported``
+is code as older systems have it.
 """
 
 from urllib.parse import unquote
@@ -35,7 +36,9 @@ def main(global_config, **settings):
         config.scan("demo_app.posts")
 
         # /api/users/7 is answered by the backend, which sees /7.
-        config.add_backend("users", users_url(settings))
+        url = users_url(settings)
+        config.add_settings({"demo.users_url": url})
+        config.add_backend("users", url)
         config.add_proxy_route(
             "users",
             "/api/users/*path",
@@ -47,6 +50,7 @@ def main(global_config, **settings):
         config.include("demo_app.doors")
         config.include("demo_app.filters")
         config.include("demo_app.measures")
+        config.include("demo_app.ported")
         config.add_health_views()
         return config.make_wsgi_app()
 

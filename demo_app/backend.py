@@ -126,6 +126,15 @@ def me(request):
     return {"user": name, "secret": f"{name} has {len(name)} letters"}
 
 
+@view_config(route_name="wrapped", request_method="GET", renderer="json")
+def wrapped(request):
+    """Answer in the form of django-proxy-server: data, and around them a new token."""
+    name = request.users.holder_of(request.headers.get("user-token"))
+    token = None if name is None else request.users.new_token(name)
+    data = {"user": name, "letters": len(name or "")}
+    return {"user-token": token, "expiration-date": None, "response": data}
+
+
 @view_config(route_name="headers", request_method="GET", renderer="string")
 def headers(request):
     """Show what arrived: the request line and the headers, the forwarder's too."""
@@ -163,7 +172,8 @@ def main(global_config, **settings):
         config.add_route("user", "/{id:[0-9]{1,9}}")
         for name in ("headers", "cookies", "slow"):
             config.add_route(name, f"/{name}")
-        for name in ("login", "validate", "me"):  # for the gateway, not its clients
+        # For the gateway, not for its clients.
+        for name in ("login", "validate", "me", "wrapped"):
             config.add_route(name, f"/private/{name}")
         config.include("demo_app.newspaper")
         config.scan(__name__)

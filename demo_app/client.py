@@ -6,7 +6,7 @@ from urllib.parse import urljoin
 import numpy
 import requests
 
-from pyramid_restproxy import Progress, ServiceClient
+from pyramid_restproxy import KeepAliveAdapter, Progress, ServiceClient
 from pyramid_restproxy.trust.hmac_auth import HMACAuth
 
 # What a client of the demo holds, and everybody may know. Keys that are keys are made
@@ -26,14 +26,23 @@ def main(url="http://127.0.0.1:6543/srv"):
         means = list(client.statistics.resampled_means(values=heights, rounds=5))
         print("means of samples:", ", ".join(f"{mean:.3f}" for mean in means))
     print("signed news:", send_news(urljoin(url, "/hooks/news")))
+    print("pickled, as of old: 1 + 2 =", add_as_of_old(urljoin(url, "/ported/pickled")))
 
 
 def send_news(url):
     """Sign a request: its method, target, host, type, body, date and a nonce."""
     auth = HMACAuth("newsroom", SECRET)
-    answer = requests.post(url, json={"title": "It rains"}, auth=auth, timeout=10)
+    with requests.Session() as session:
+        session.mount("http://", KeepAliveAdapter())  # strict; any session takes it
+        answer = session.post(url, json={"title": "It rains"}, auth=auth, timeout=10)
     answer.raise_for_status()
     return answer.json()
+
+
+def add_as_of_old(url):
+    """Call a service as scripts do that pickle; what is new is the signature."""
+    with ServiceClient(url, "pickle", auth=HMACAuth("newsroom", SECRET)) as script:
+        return script.add(a=1, b=2)
 
 
 def show(progress: Progress):

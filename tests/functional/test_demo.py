@@ -27,8 +27,9 @@ from pyramid.paster import get_app
 from waitress.server import create_server
 from waitress.wasyncore import close_all
 
-from demo_app import backend, doors, filters
+from demo_app import backend, doors, filters, ported
 from demo_app import client as caller
+from pyramid_restproxy.settings import parse_settings
 from pyramid_restproxy.trust.hmac_auth import HMACAuth
 from pyramid_restproxy.trust.profiles import BodyProfile
 
@@ -504,6 +505,7 @@ def test_the_client_of_the_service(demo, capsys):
     assert "standardised: float64, 800000 bytes came back" in printed.out
     assert printed.err.count("resampling") == 5
     assert "signed news: {'from': 'newsroom', 'bytes': 21}" in printed.out
+    assert "pickled, as of old: 1 + 2 = 3" in printed.out
 
 
 @pytest.mark.parametrize("values", [[], ["a"], [1e200, 1.0], [[1], [1, 2]]])
@@ -605,7 +607,7 @@ def first_line(command):
     return done.stdout.partition("\n")[0].rstrip()
 
 
-@pytest.mark.parametrize("path", ["/doors", "/filters"])
+@pytest.mark.parametrize("path", ["/doors", "/filters", "/ported"])
 def test_the_commands_of_a_page_work_when_copied(client, need, path):
     need("curl")
     need("openssl")
@@ -617,7 +619,10 @@ def test_the_commands_of_a_page_work_when_copied(client, need, path):
         assert first_line(command) == "HTTP/1.1 200 OK", command
 
 
-@pytest.mark.parametrize(("path", "module"), [("/doors", doors), ("/filters", filters)])
+@pytest.mark.parametrize(
+    ("path", "module"),
+    [("/doors", doors), ("/filters", filters), ("/ported", ported)],
+)
 def test_a_page_shows_the_code_that_runs(client, path, module):
     page = html.unescape(client.get(path, headers=PAGE).text)
     for each in module.SHOWN:
@@ -743,3 +748,115 @@ def test_an_answer_is_kept(client):
     assert again.json()["measurement"] > first.json()["measurement"]
     each = [client.get("/api/users/weather").json()["measurement"] for _ in range(2)]
     assert each[0] < each[1]
+
+
+# -- ported --------------------------------------------------------------------------
+
+
+def test_what_the_page_of_ported_code_links(client):
+    page = client.get("/ported", headers=PAGE).text
+    links = re.findall(r'href="(/ported/[^"]+)"', page)
+    found = {link: client.get(link).status_code for link in links}
+    missing = {link for link, status in found.items() if status != 200}
+    assert len(found) >= 8
+    assert missing == {"/ported/titles.pdf", "/ported/user/99", "/ported/srv/add"}
+    assert all(found[link] == 404 for link in missing)
+
+
+def test_an_extension_in_the_pattern(client):
+    titles = client.get("/ported/titles.json").json()
+    assert "One resource, many faces" in titles
+    text = client.get("/ported/titles.txt")
+    assert text.headers["Content-Type"].startswith("text/plain")
+    assert text.text.splitlines() == titles
+
+
+def test_a_class_and_a_function_that_forward(client):
+    by_class = client.get("/ported/view/headers", headers={"X-Team": "root"})
+    assert by_class.headers["X-Shown-To"] == "readers"
+    assert "X-Team: readers" in by_class.text.splitlines()
+    for path in ("private/me", "%70rivate/me"):
+        assert client.get(f"/ported/view/{path}").status_code == 404
+    by_function = client.get("/ported/forward?page=2").text
+    target = by_function.partition("\n")[0]
+    assert target.startswith("GET /headers?title=a%26b&name=QWRh")
+    assert target.endswith("&page=2")
+
+
+def test_a_call_with_sealed_parameters(client):
+    seen = client.get("/ported/sealed").text
+    assert seen.startswith("GET /headers?sealed=") and "Ada" not in seen
+
+
+def test_ported_functions_and_a_destination_that_is_not_there(client):
+    for _ in range(4):
+        assert client.get("/ported/user/1").json() == {"id": 1, "name": "Ada"}
+    missing = client.get("/ported/user/99")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, 404)
+    seen = client.get("/ported/proxied", headers={"api-key": "the clients"})
+    lines = seen.text.splitlines()
+    assert lines[0] == "GET /headers" and "Api-Key: the-gateways-own" in lines
+    assert "the clients" not in seen.text
+
+
+def test_each_answer_brings_a_new_token(client):
+    assert client.get("/ported/unwrapped").json() == {"user": None, "letters": 0}
+    log_in(client)
+    for _ in range(3):
+        answer = client.get("/ported/unwrapped")
+        assert answer.json() == {"user": "ada", "letters": 3}
+        assert "token" not in answer.text and "user-token" not in answer.headers
+
+
+def test_a_decorator_that_checks_an_hmac(client):
+    good = HMACAuth("newsroom", caller.SECRET, BodyProfile())
+    answer = client.post("/ported/hook", json={"a": 1}, auth=good)
+    assert answer.json() == {"from": "newsroom"}
+    assert client.post("/ported/hook", json={"a": 1}).status_code == 401
+    assert client.get("/ported/hook").status_code == 405
+
+
+def test_a_service_for_scripts_only(client):
+    call = {"json": {"a": 1, "b": 2}}
+    agent = {"User-Agent": "adder/1"}
+    assert client.post("/ported/srv/add", **call, headers=agent).json() == 3
+    assert client.post("/ported/srv/add", **call).status_code == 404
+    assert client.get("/ported/srv/add", headers=agent).status_code == 404
+    assert client.post("/ported/pickled/add", **call).status_code == 401
+
+
+def test_the_filter_before_the_backend():
+    with serving(get_app(str(DEMO / "backend.ini")), **backend.SERVER) as url:
+        delete = {"X-HTTP-Method-Override": "DELETE"}
+        assert requests.post(f"{url}/3", headers=delete, timeout=20).status_code == 204
+        assert requests.get(f"{url}/3", timeout=20).status_code == 404
+        assert requests.post(f"{url}/2", {"_method": "DELETE"}, timeout=20).ok
+        odd = {"X-HTTP-Method-Override": "TRACE"}
+        assert requests.post(f"{url}/1", headers=odd, timeout=20).status_code == 400
+
+
+def test_the_gateway_of_settings_alone(tmp_path):
+    text = (DEMO / "gateway.ini").read_text()
+    with serving(backend.main({}), **backend.SERVER) as users:
+        (tmp_path / "gateway.ini").write_text(
+            text.replace("http://127.0.0.1:6544", users)
+        )
+        app = get_app(str(tmp_path / "gateway.ini"))
+        with serving(app) as url:
+            for _ in range(4):
+                assert requests.get(f"{url}/users/1", timeout=20).json()["id"] == 1
+            record = requests.get(f"{url}/users/record", timeout=20).json()
+            assert record == {"name": "Ada", "contact": {"city": "London"}}
+            private = [f"/users/{at}/me" for at in ("private", "%70rivate", "/private")]
+            for path in (*private, "/nothing"):
+                answer = requests.get(url + path, timeout=20)
+                assert answer.status_code == 404
+                assert answer.json()["error"]["type"] == "Not Found"
+
+
+def test_what_the_gateway_has_commented_out_is_spelt_right():
+    text = (DEMO / "gateway.ini").read_text()
+    lines = re.findall(r"(?m)^#(restproxy\.\S+) = (.*)$", text)
+    found = parse_settings(dict(lines))
+    users = found.backend["users"]
+    assert found.require_https and "via_proxy" in users and "cert" in users

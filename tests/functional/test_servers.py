@@ -46,6 +46,7 @@ with Configurator() as config:
     )
     config.add_signing_profile("body", BodyProfile())
     config.add_backend("b", os.environ["BACKEND"])
+    config.add_proxy_route("limited", "/limited/*path", "b", max_request_body=10 ** 6)
     config.add_proxy_route("b", "/*path", "b")
     app = config.make_wsgi_app()
 """
@@ -524,6 +525,23 @@ def test_uploads_that_break_off(served, size):
     assert reply.status == 200
     whole = [r for r in backend.requests if r.target == path and len(r.body) == size]
     assert whole == []
+
+
+@pytest.mark.parametrize(
+    "size, status", [(10, 200), (65_537, 200), (10**6, 200), (10**6 + 1, 413)]
+)
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_limit_on_uploads(served, size, status, is_chunked):
+    """Chunked ones over 64 KiB were over any limit, where the server streams them."""
+    _, port, backend = served
+    path = f"/{next(NUMBERS)}"
+    body = b"x" * size
+    framing = CHUNKED if is_chunked else f"Content-Length: {size}"
+    framed = b"%x\r\n%b\r\n0\r\n\r\n" % (size, body) if is_chunked else body
+    sent = get(framing, line=f"POST /limited{path} HTTP/1.1") + framed
+    assert exchange(f"127.0.0.1:{port}", sent, "POST").status == status
+    whole = [r for r in backend.requests if r.target == path and r.body == body]
+    assert len(whole) == (status == 200)
 
 
 def test_slow_heads(served):
