@@ -36,7 +36,7 @@ from pyramid_restproxy.forwarding.fields import Fields, drop
 from pyramid_restproxy.forwarding.model import Answer, Backend, ProxyCall
 from pyramid_restproxy.forwarding.target import join_path, join_query
 from pyramid_restproxy.forwarding.transport import Outgoing, send
-from pyramid_restproxy.forwarding.wire.connections import Deadline
+from pyramid_restproxy.forwarding.wire.deadlines import Deadline
 from pyramid_restproxy.forwarding.wire.errors import NoAnswer, WireError
 
 __all__ = ["attempt", "finish", "host_for", "outgoing"]

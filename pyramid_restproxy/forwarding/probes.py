@@ -19,7 +19,7 @@ from pyramid_restproxy.forwarding.failures import TRANSPORT_ERRORS, Failure, fai
 from pyramid_restproxy.forwarding.model import Backend
 from pyramid_restproxy.forwarding.target import join_path
 from pyramid_restproxy.forwarding.transport import Outgoing, send
-from pyramid_restproxy.forwarding.wire.connections import Deadline
+from pyramid_restproxy.forwarding.wire.deadlines import Deadline
 
 __all__ = ["Prober", "probe"]
 

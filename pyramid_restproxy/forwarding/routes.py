@@ -38,7 +38,7 @@ from pyramid_restproxy.forwarding.target import names_in
 from pyramid_restproxy.forwarding.transforms import SetPath
 from pyramid_restproxy.forwarding.view import ForwardedRoute
 from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
-from pyramid_restproxy.forwarding.wire.connections import make_context
+from pyramid_restproxy.forwarding.wire.opening import make_context
 from pyramid_restproxy.grammar import TOKEN
 from pyramid_restproxy.routing.methods import MethodSet
 from pyramid_restproxy.routing.predicates import split_options

@@ -22,8 +22,9 @@ from pyramid_restproxy.forwarding.fields import FieldList, Fields
 from pyramid_restproxy.forwarding.model import Answer, AnswerBody
 from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
 from pyramid_restproxy.forwarding.wire.adapter import origin_of
-from pyramid_restproxy.forwarding.wire.connections import Deadline, proxy_credentials
+from pyramid_restproxy.forwarding.wire.deadlines import Deadline
 from pyramid_restproxy.forwarding.wire.errors import MalformedAnswer, TruncatedBody
+from pyramid_restproxy.forwarding.wire.opening import proxy_credentials
 from pyramid_restproxy.forwarding.wire.request import blocks, encode_head
 from pyramid_restproxy.settings import BackendSettings
 

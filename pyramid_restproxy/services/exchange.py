@@ -21,7 +21,8 @@ from requests.structures import CaseInsensitiveDict
 
 from pyramid_restproxy.forwarding.wire.adapter import KeepAliveAdapter, origin_of
 from pyramid_restproxy.forwarding.wire.answer import Body, Head
-from pyramid_restproxy.forwarding.wire.connections import Deadline, Origin
+from pyramid_restproxy.forwarding.wire.deadlines import Deadline
+from pyramid_restproxy.forwarding.wire.opening import Origin
 from pyramid_restproxy.forwarding.wire.request import encode_head
 
 __all__ = ["Answer", "Exchange"]

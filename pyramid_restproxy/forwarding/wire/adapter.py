@@ -19,16 +19,16 @@ from requests.exceptions import InvalidSchema, InvalidURL
 from requests.utils import select_proxy, urldefragauth
 
 from pyramid_restproxy.forwarding.wire.answer import Body, Head, read_head
-from pyramid_restproxy.forwarding.wire.connections import (
+from pyramid_restproxy.forwarding.wire.connections import Connection
+from pyramid_restproxy.forwarding.wire.deadlines import Deadline
+from pyramid_restproxy.forwarding.wire.errors import NoAnswer, SendError
+from pyramid_restproxy.forwarding.wire.opening import (
     DEFAULT_PORTS,
-    Connection,
-    Deadline,
     Origin,
-    Pool,
     connect,
     proxy_credentials,
 )
-from pyramid_restproxy.forwarding.wire.errors import NoAnswer, SendError
+from pyramid_restproxy.forwarding.wire.pool import Pool
 from pyramid_restproxy.forwarding.wire.request import (
     BLOCK,
     Fields,

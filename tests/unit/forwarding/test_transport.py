@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.forwarding.transport import TimedBody
 from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
-from pyramid_restproxy.forwarding.wire.connections import Deadline
+from pyramid_restproxy.forwarding.wire.deadlines import Deadline
 from pyramid_restproxy.forwarding.wire.errors import DeadlineExceeded
 from pyramid_restproxy.testing import Answer, FakeBackend
 from tests import wire

@@ -1,12 +1,18 @@
-"""A server made of a function over a bare socket."""
+"""A server made of a function over a bare socket, with TLS or not; a clock."""
 
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from contextlib import ExitStack
 
 import pytest
+import trustme
+
+from pyramid_restproxy.forwarding.wire import deadlines
+from pyramid_restproxy.forwarding.wire.deadlines import Deadline
+from pyramid_restproxy.forwarding.wire.opening import Origin
 
 
 class ScriptedServer:
@@ -129,3 +135,65 @@ def serve():
             return server
 
         yield start
+
+
+FOREVER = Deadline(None, None)
+
+
+def origin(server, **options):
+    return Origin("http", "127.0.0.1", server.port, **options)
+
+
+def wait_for_end(connection, reader):
+    reader.read()
+
+
+def echo(connection, reader):
+    while data := reader.read1():
+        connection.sendall(data)
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def serve_tls(serve, authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+
+    def start(script, ask_for_certificate=False):
+        if ask_for_certificate:
+            authority.configure_trust(context)
+            context.verify_mode = ssl.CERT_REQUIRED
+
+        def over_tls(connection, reader):
+            with context.wrap_socket(connection.dup(), server_side=True) as wrapped:
+                with wrapped.makefile("rb") as tls_reader:
+                    script(wrapped, tls_reader)
+
+        return serve(over_tls)
+
+    return start
+
+
+@pytest.fixture
+def bundle(authority, tmp_path):
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(deadlines.time, "monotonic", clock)
+    return clock
