@@ -20,6 +20,7 @@ from pyramid.response import Response
 from pyramid_restproxy.forwarding.attempts import attempt
 from pyramid_restproxy.forwarding.bodies import BoundedBody
 from pyramid_restproxy.forwarding.charsets import charset_with_label
+from pyramid_restproxy.forwarding.contents import charset_of
 from pyramid_restproxy.forwarding.failures import (
     TRANSPORT_ERRORS,
     ForwardingFailed,
@@ -42,7 +43,6 @@ from pyramid_restproxy.forwarding.target import (
     join_query,
     split_target,
 )
-from pyramid_restproxy.forwarding.transforms import charset_of
 from pyramid_restproxy.forwarding.view import backend_named, forward
 from pyramid_restproxy.interfaces import ICallerTokens, ISealer
 

@@ -29,6 +29,7 @@ from pyramid_restproxy.forwarding.bodies import (
     request_body,
     start,
 )
+from pyramid_restproxy.forwarding.contents import reads_body, settle
 from pyramid_restproxy.forwarding.failures import (
     TRANSPORT_ERRORS,
     Failure,
@@ -56,6 +57,7 @@ from pyramid_restproxy.forwarding.forwarded import (
     max_forwards,
     via,
 )
+from pyramid_restproxy.forwarding.locations import location_for_client
 from pyramid_restproxy.forwarding.model import (
     Answer,
     Backend,
@@ -66,13 +68,7 @@ from pyramid_restproxy.forwarding.model import (
 from pyramid_restproxy.forwarding.own_cookies import kept_cookies
 from pyramid_restproxy.forwarding.response import ProxyResponse
 from pyramid_restproxy.forwarding.target import Target, has_empty_query
-from pyramid_restproxy.forwarding.transforms import (
-    drop_cookies,
-    is_for_all,
-    location_for_client,
-    reads_body,
-    settle,
-)
+from pyramid_restproxy.forwarding.transforms import drop_cookies, is_for_all
 
 __all__ = ["FORWARDED", "exchange", "make_call", "refuse_early"]
 
