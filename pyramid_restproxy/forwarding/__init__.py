@@ -13,16 +13,13 @@ from __future__ import annotations
 from pyramid.config import Configurator
 from pyramid.viewderivers import INGRESS
 
+from pyramid_restproxy.forwarding.backends import add_backend, use_gateway
 from pyramid_restproxy.forwarding.client import (
     RequestMethod,
     backend,
     forward_request,
 )
-from pyramid_restproxy.forwarding.routes import (
-    add_backend,
-    add_proxy_route,
-    use_gateway,
-)
+from pyramid_restproxy.forwarding.routes import add_proxy_route
 from pyramid_restproxy.forwarding.view import safe_target_view
 
 __all__ = ["includeme"]

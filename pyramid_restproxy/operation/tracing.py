@@ -18,8 +18,8 @@ from pyramid.response import Response
 from zope.interface import Interface
 
 from pyramid_restproxy.exceptions import needs
+from pyramid_restproxy.forwarding.backends import CHECK_ORDER, make_gateway
 from pyramid_restproxy.forwarding.model import Backend
-from pyramid_restproxy.forwarding.routes import CHECK_ORDER, make_gateway
 
 __all__ = ["ITracing", "Tracing", "add_tracing", "traced_tween_factory"]
 

@@ -10,7 +10,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 
-from pyramid_restproxy.forwarding.routes import CHECK_ORDER, make_gateway
+from pyramid_restproxy.forwarding.backends import CHECK_ORDER, make_gateway
 from pyramid_restproxy.operation.drain import Drain, IDrain, drain_on_sigterm
 from pyramid_restproxy.operation.metrics import IMetrics, Metrics
 from pyramid_restproxy.operation.observed import HEALTH_PATHS

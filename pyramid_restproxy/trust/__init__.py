@@ -13,8 +13,8 @@ from __future__ import annotations
 from pyramid.config import PHASE0_CONFIG, Configurator
 from pyramid.viewderivers import INGRESS
 
+from pyramid_restproxy.forwarding.backends import CHECK_ORDER
 from pyramid_restproxy.forwarding.client import RequestMethod
-from pyramid_restproxy.forwarding.routes import CHECK_ORDER
 from pyramid_restproxy.interfaces import ICallerTokens, ISealer
 from pyramid_restproxy.trust.admission import (
     allowed_from_view,

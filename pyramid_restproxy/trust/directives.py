@@ -12,9 +12,9 @@ from pyramid.exceptions import ConfigurationError
 
 from pyramid_restproxy.casts import called
 from pyramid_restproxy.exceptions import MalformedRequest
+from pyramid_restproxy.forwarding.backends import CHECK_ORDER, make_gateway
 from pyramid_restproxy.forwarding.bodies import LimitedBody, StreamedBody
 from pyramid_restproxy.forwarding.fields import Fields, canonical_name, one_or_several
-from pyramid_restproxy.forwarding.routes import CHECK_ORDER, make_gateway
 from pyramid_restproxy.forwarding.transport import Outgoing
 from pyramid_restproxy.settings import PREFIX, Settings, settings_of
 from pyramid_restproxy.trust.api_keys import ApiKey, KeyStore, parse_keys

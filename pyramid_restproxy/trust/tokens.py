@@ -17,9 +17,9 @@ from pyramid.exceptions import ConfigurationError
 from pyramid.request import Request
 from pyramid.response import Response
 
+from pyramid_restproxy.forwarding.backends import make_gateway
 from pyramid_restproxy.forwarding.fields import canonical_name
 from pyramid_restproxy.forwarding.model import ProxyCall
-from pyramid_restproxy.forwarding.routes import make_gateway
 from pyramid_restproxy.grammar import TOKEN
 from pyramid_restproxy.settings import settings_of
 from pyramid_restproxy.trust.canonical import environ_key
