@@ -19,10 +19,12 @@ from pyramid.httpexceptions import HTTPRequestEntityTooLarge
 from pyramid_restproxy.forwarding.failures import TRANSPORT_ERRORS, AnswerTooLarge
 from pyramid_restproxy.forwarding.model import Answer, AnswerBody
 from pyramid_restproxy.forwarding.wire.errors import NoResources
+from pyramid_restproxy.grammar import media_type_of
 from pyramid_restproxy.routing.override import (
     PushedBack,
     UnreadableBody,
     from_client,
+    is_seekable,
     read_up_to,
 )
 
@@ -212,8 +214,7 @@ def _streamed(stream: Any, limit: int | None) -> tuple[Any, int | None]:
 
 
 def _rewind(stream: Any) -> int | None:
-    seekable = getattr(stream, "seekable", None)
-    if seekable is None or not seekable():
+    if not is_seekable(stream):
         return None
     stream.seek(0)
     return 0
@@ -291,8 +292,7 @@ class BoundedBody:
 
 def is_event_stream(answer: Answer) -> bool:
     """Say whether an answer is a stream of server-sent events."""
-    kind = answer.headers.get("Content-Type") or ""
-    return kind.partition(";")[0].strip().lower() == "text/event-stream"
+    return media_type_of(answer.headers.get("Content-Type")) == "text/event-stream"
 
 
 def after_prelude(answer: Answer) -> AnswerPieces:

@@ -44,6 +44,7 @@ from pyramid_restproxy.forwarding.target import (
     split_target,
 )
 from pyramid_restproxy.forwarding.view import backend_named, forward
+from pyramid_restproxy.grammar import media_type_of
 from pyramid_restproxy.interfaces import ICallerTokens, ISealer
 
 __all__ = [
@@ -204,9 +205,9 @@ def _content(answer: Answer, call: ProxyCall) -> bytes:
 def _decoded(answer: Answer, content: bytes) -> Any:
     if not content:
         return None
-    media_type = (answer.headers.get("Content-Type") or "").partition(";")[0].lower()
+    media_type = media_type_of(answer.headers.get("Content-Type"))
     try:
-        if media_type.strip().endswith(("/json", "+json")):
+        if media_type.endswith(("/json", "+json")):
             return json.loads(content)
         if media_type.startswith("text/"):
             charset = charset_with_label(charset_of(answer) or "utf-8")

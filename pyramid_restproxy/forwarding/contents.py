@@ -19,6 +19,7 @@ from pyramid_restproxy.forwarding.charsets import (
 )
 from pyramid_restproxy.forwarding.fields import names_set, one_or_several
 from pyramid_restproxy.forwarding.model import Answer, ProxyCall, ResponseTransform
+from pyramid_restproxy.grammar import media_type_of
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser
@@ -127,7 +128,7 @@ def _filter(
     """
 
     def transform(call: ProxyCall, answer: Answer) -> None:
-        media_type = _media_type(answer)
+        media_type = media_type_of(answer.headers.get("Content-Type"))
         part = answer.status == 206 and media_type == "multipart/byteranges"
         if not part and not applies(media_type):
             return
@@ -171,11 +172,6 @@ def settle(call: ProxyCall, answer: Answer, before: Answer) -> None:
                 answer.headers.add("Content-Length", length)
     elif not hasattr(content, "read_piece"):
         raise TypeError(f"the body of an answer is {type(content).__name__}, not bytes")
-
-
-def _media_type(answer: Answer) -> str:
-    value = answer.headers.get("Content-Type") or ""
-    return value.partition(";")[0].strip().lower()
 
 
 def charset_of(answer: Answer) -> str:
@@ -231,5 +227,5 @@ def _replace(answer: Answer, content: bytes, charset: str) -> None:
     _forget_content(answer)
     answer.headers.set("Content-Length", str(len(content)))
     if charset_of(answer) or charset != UTF_8.name or not content.isascii():
-        media_type = _media_type(answer)
+        media_type = media_type_of(answer.headers.get("Content-Type"))
         answer.headers.set("Content-Type", f"{media_type}; charset={charset}")

@@ -69,6 +69,7 @@ from pyramid_restproxy.forwarding.own_cookies import kept_cookies
 from pyramid_restproxy.forwarding.response import ProxyResponse
 from pyramid_restproxy.forwarding.target import Target, has_empty_query
 from pyramid_restproxy.forwarding.transforms import drop_cookies, is_for_all
+from pyramid_restproxy.grammar import environ_key
 
 __all__ = ["FORWARDED", "exchange", "make_call", "refuse_early"]
 
@@ -204,7 +205,7 @@ def _identity_fields(call: ProxyCall, policy: RoutePolicy) -> Iterator[tuple[str
 
 
 def _claims(environ: Mapping[str, Any]) -> dict[str, str]:
-    keys = ((name, "HTTP_" + name.upper().replace("-", "_")) for name in CLAIMS)
+    keys = ((name, environ_key(name)) for name in CLAIMS)
     return {name: environ[key] for name, key in keys if environ.get(key)}
 
 

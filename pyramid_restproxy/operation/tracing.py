@@ -20,6 +20,7 @@ from zope.interface import Interface
 from pyramid_restproxy.exceptions import needs
 from pyramid_restproxy.forwarding.backends import CHECK_ORDER, make_gateway
 from pyramid_restproxy.forwarding.model import Backend
+from pyramid_restproxy.grammar import environ_key
 
 __all__ = ["ITracing", "Tracing", "add_tracing", "traced_tween_factory"]
 
@@ -98,7 +99,7 @@ class _EnvironGetter:
     """Reads fields of a WSGI environ, as OpenTelemetry asks for them."""
 
     def get(self, carrier: MutableMapping[str, Any], key: str) -> list[str] | None:
-        value = carrier.get(_environ_key(key))
+        value = carrier.get(environ_key(key))
         return None if value is None else [value]
 
     def keys(self, carrier: MutableMapping[str, Any]) -> list[str]:
@@ -109,15 +110,11 @@ class _EnvironSetter:
     """Sets fields of a WSGI environ, where the forwarder finds them."""
 
     def set(self, carrier: MutableMapping[str, Any], key: str, value: str) -> None:
-        carrier[_environ_key(key)] = value
+        carrier[environ_key(key)] = value
 
 
 _GETTER: Any = _EnvironGetter()
 _SETTER: Any = _EnvironSetter()
-
-
-def _environ_key(name: str) -> str:
-    return "HTTP_" + name.upper().replace("-", "_")
 
 
 def add_tracing(config: Configurator, provider: Any = None) -> None:

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import unquote_to_bytes
 
 from pyramid_restproxy.exceptions import MalformedRequest, OverrideRejected
+from pyramid_restproxy.grammar import environ_key, media_type_of
 from pyramid_restproxy.settings import Settings
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "form_values",
     "from_client",
     "is_led_away",
+    "is_seekable",
     "read_up_to",
 ]
 
@@ -82,10 +84,7 @@ class OverridePolicy:
         return cls(
             targets=frozenset(settings.override_methods),
             field=settings.override_field,
-            headers=tuple(
-                "HTTP_" + name.upper().replace("-", "_")
-                for name in settings.override_headers
-            ),
+            headers=tuple(environ_key(name) for name in settings.override_headers),
             reject=settings.override_on_invalid == "reject",
             peek=settings.override_peek,
         )
@@ -171,8 +170,7 @@ def peek_fields(environ: MutableMapping[str, Any], policy: OverridePolicy) -> li
     refuses it), nor a body of unknown length that the server does not end.
     """
     content_type = environ.get("CONTENT_TYPE") or ""
-    media_type = content_type.partition(";")[0].strip().lower()
-    if not policy.field or media_type not in (URLENCODED, MULTIPART):
+    if not policy.field or media_type_of(content_type) not in (URLENCODED, MULTIPART):
         return []
     if not _is_utf8(content_type):
         return []
@@ -195,7 +193,7 @@ def _peek(environ: MutableMapping[str, Any], limit: int) -> tuple[bytes, bool]:
         return b"", True
     stream = environ["wsgi.input"]
     wanted = limit if length is None else min(length, limit)
-    if _is_seekable(stream):
+    if is_seekable(stream):
         start = stream.tell()
         prefix = read_up_to(stream, wanted)
         stream.seek(start)
@@ -205,7 +203,7 @@ def _peek(environ: MutableMapping[str, Any], limit: int) -> tuple[bytes, bool]:
     return prefix, len(prefix) < wanted or length == len(prefix)
 
 
-def _is_seekable(stream: Any) -> bool:
+def is_seekable(stream: Any) -> bool:
     """Say whether a body is a file of the server's own, as waitress makes it."""
     seekable = getattr(stream, "seekable", None)
     return seekable is not None and bool(seekable())
@@ -321,7 +319,7 @@ def form_values(
         a value counts and is no method; one that the prefix cuts off, and a file part,
         do not count.
     """
-    if content_type.partition(";")[0].strip().lower() == URLENCODED:
+    if media_type_of(content_type) == URLENCODED:
         found = _urlencoded(prefix, complete, name)
     else:
         found = _multipart(content_type, prefix, name)

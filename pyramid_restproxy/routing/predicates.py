@@ -15,6 +15,7 @@ from pyramid.exceptions import ConfigurationError
 from pyramid.request import Request
 
 from pyramid_restproxy.casts import several
+from pyramid_restproxy.grammar import media_type_of
 from pyramid_restproxy.routing.methods import method_tokens
 
 __all__ = [
@@ -126,8 +127,7 @@ class RequestContentTypes:
         environ = request.environ
         if not has_body(environ):
             return True
-        media_type = environ.get("CONTENT_TYPE", "").partition(";")[0]
-        return media_type.strip().lower() in self.media_types
+        return media_type_of(environ.get("CONTENT_TYPE")) in self.media_types
 
 
 class RouteSwitch:

@@ -24,6 +24,7 @@ from pyramid_restproxy.forwarding.wire.errors import (
     ConnectTimeout,
     ResolveError,
 )
+from pyramid_restproxy.grammar import media_type_of
 from pyramid_restproxy.services.codecs import NAMES, Codec, available, codec_of
 from pyramid_restproxy.services.codecs.pieces import LARGE, Body, Buffer
 from pyramid_restproxy.services.exchange import Answer, Exchange
@@ -411,7 +412,7 @@ def _value(answer: Answer, codec: Codec, limit: int) -> Any:
     name = answer.field("content-type")
     if name == codec.media_type:
         return codec.decode(body)
-    name = name.partition(";")[0].strip().lower()
+    name = media_type_of(name)
     if name in codec.media_types or name == codec.problem_type:
         return codec.decode(body)
     if name in ("application/json", "application/problem+json"):

@@ -35,9 +35,10 @@ from pyramid_restproxy.exceptions import (
     UnsupportedMediaType,
 )
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies, is_https
+from pyramid_restproxy.grammar import media_type_of
 from pyramid_restproxy.negotiation import best
 from pyramid_restproxy.problems import problem_of, to_envelope
-from pyramid_restproxy.routing.override import from_client
+from pyramid_restproxy.routing.override import from_client, is_seekable
 from pyramid_restproxy.services.codecs import Codec
 from pyramid_restproxy.services.codecs.pieces import Buffer, size_of
 from pyramid_restproxy.services.signature import Contract
@@ -153,7 +154,7 @@ class ServiceView:
             megabyte could become a thousand.
         """
         coding = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
-        name = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+        name = media_type_of(environ.get("CONTENT_TYPE"))
         codec = self._readers.get(name)
         if codec is None or coding not in ("", "identity"):
             raise UnsupportedMediaType("POST", list(self._readers))
@@ -384,12 +385,6 @@ def read_body(environ: Mapping[str, Any], limit: int) -> bytearray | None:
         if len(body) > limit:
             return None
     return body
-
-
-def is_seekable(stream: Any) -> bool:
-    """Say whether a body is a file of the server's own, as waitress makes it."""
-    seekable = getattr(stream, "seekable", None)
-    return seekable is not None and bool(seekable())
 
 
 def _read_into(stream: Any, size: int) -> bytearray:

@@ -21,10 +21,16 @@ from pyramid.response import Response
 from pyramid_restproxy.casts import several, words
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies, client_address
 from pyramid_restproxy.forwarding.model import IGateway
-from pyramid_restproxy.routing.override import ORIGINAL, SOURCE, from_client
+from pyramid_restproxy.grammar import environ_key
+from pyramid_restproxy.routing.override import (
+    ORIGINAL,
+    SOURCE,
+    from_client,
+    is_seekable,
+)
 from pyramid_restproxy.settings import settings_of
 from pyramid_restproxy.trust.api_keys import WORD, check
-from pyramid_restproxy.trust.canonical import environ_key, wire_parts
+from pyramid_restproxy.trust.canonical import wire_parts
 from pyramid_restproxy.trust.exposed import view_option
 from pyramid_restproxy.trust.refusals import BodyTooLarge, Forbidden
 from pyramid_restproxy.trust.registry import DEFAULT_PROFILE, trust_of
@@ -204,7 +210,7 @@ def spooled(environ: dict[str, Any], limit: int = MAX_BODY) -> Iterator[bytes]:
     if not length and not environ.get("wsgi.input_terminated"):
         return
     whole, size = int(length) if length else math.inf, 0
-    kept = None if _is_seekable(stream) else _room(whole)
+    kept = None if is_seekable(stream) else _room(whole)
     if kept is None:
         stream.seek(0)
     else:
@@ -233,8 +239,3 @@ def _room(size: float) -> IO[bytes]:
     if size <= IN_MEMORY:
         return io.BytesIO()
     return tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
-
-
-def _is_seekable(stream: Any) -> bool:
-    seekable = getattr(stream, "seekable", None)
-    return bool(seekable and seekable())

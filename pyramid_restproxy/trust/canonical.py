@@ -13,12 +13,11 @@ from typing import Any
 
 from pyramid_restproxy.forwarding.fields import Fields, drop, request_fields
 from pyramid_restproxy.forwarding.target import has_empty_query, raw_target
-from pyramid_restproxy.remembered import remembered
+from pyramid_restproxy.grammar import environ_key
 from pyramid_restproxy.routing.override import ORIGINAL
 
 __all__ = [
     "RequestParts",
-    "environ_key",
     "request_string",
     "webhook_prefix",
     "wire_parts",
@@ -130,16 +129,6 @@ def wire_parts(environ: Mapping[str, Any]) -> RequestParts:
 
 #: Servers set these to nothing where the field did not come (PEP 3333).
 _NEVER_EMPTY = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
-
-
-@remembered(256)
-def environ_key(name: str) -> str:
-    """Return the WSGI name of a field (PEP 3333).
-
-    :param name: the name of a field, in any case.
-    """
-    key = name.upper().replace("-", "_")
-    return key if key in _NEVER_EMPTY else f"HTTP_{key}"
 
 
 def _wire_fields(environ: Mapping[str, Any]) -> Fields:

@@ -20,9 +20,8 @@ from pyramid.response import Response
 from pyramid_restproxy.forwarding.backends import make_gateway
 from pyramid_restproxy.forwarding.fields import canonical_name
 from pyramid_restproxy.forwarding.model import ProxyCall
-from pyramid_restproxy.grammar import TOKEN
+from pyramid_restproxy.grammar import TOKEN, environ_key
 from pyramid_restproxy.settings import settings_of
-from pyramid_restproxy.trust.canonical import environ_key
 from pyramid_restproxy.trust.exposed import view_option
 from pyramid_restproxy.trust.identity import Identity, is_token
 from pyramid_restproxy.trust.refusals import (

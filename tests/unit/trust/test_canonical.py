@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from pyramid_restproxy.routing.override import ORIGINAL
 from pyramid_restproxy.trust.canonical import (
     RequestParts,
-    environ_key,
     request_string,
     webhook_prefix,
     wire_parts,
@@ -141,18 +140,6 @@ def test_a_field_that_came_empty_and_one_that_did_not_come():
     parts = wire_parts(environ(CONTENT_TYPE="", CONTENT_LENGTH="", HTTP_X_ROLE=""))
     assert parts.value("content-type") is parts.value("content-length") is None
     assert (parts.value("x-role"), parts.value("x-none")) == ("", None)
-
-
-@pytest.mark.parametrize(
-    "name, key",
-    [
-        ("User-Token", "HTTP_USER_TOKEN"),
-        ("content-type", "CONTENT_TYPE"),
-        ("Content-Length", "CONTENT_LENGTH"),
-    ],
-)
-def test_the_wsgi_name_of_a_field(name, key):
-    assert environ_key(name) == key
 
 
 def test_the_method_is_the_one_on_the_request_line():
