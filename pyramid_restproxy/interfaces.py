@@ -40,9 +40,11 @@ class ISealer(Interface):
 class ICallerTokens(Interface):
     """The tokens by which backends know users, for the calls of ported code.
 
-    ``fields(request, presented=False)`` gives the field that carries the user's token,
-    with `presented` only one that the client sent itself; ``keep(request, result)``
-    keeps the token around an answer.
+    ``fields(request, backend, presented=False)`` gives the field that carries the
+    user's token, with `presented` only one that the client sent itself;
+    ``keep(request, backend, result)`` keeps the token around an answer. A login has a
+    token for the backend that it was made at, and no other. ``recognises(request)``
+    says whether it is known here whose a token is.
     """
 
 

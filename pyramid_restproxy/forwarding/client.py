@@ -61,6 +61,9 @@ Parameters = Mapping[str, Any] | Sequence[tuple[str, Any]]
 #: backend, is an error.
 MAX_RESULT = 16 * 1024 * 1024
 
+#: The field of user tokens in the documents of django-proxy-server.
+_USER_TOKEN = "user-token"
+
 #: What is asked for unless the caller asks otherwise. Who does not speak of codings
 #: gets any (RFC 9110 section 12.5.3), and results are not decoded.
 _ASKED = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -303,7 +306,8 @@ def invoke_backend_service(
     """Call a service of a backend.
 
     The token of the user goes along in ``user-token``: the one that the client was let
-    in with (view option ``user_token``), else that of who is logged in.
+    in with (view option ``user_token``), else that of who is logged in, to the backend
+    where that was. A backend of somebody else gets none with `public`.
 
     :param request: the Pyramid request; it says which application and which user.
     :param response_token: whether a new token in the answer, ``{'user-token': ...,
@@ -315,12 +319,14 @@ def invoke_backend_service(
     :param backend_name: which backend.
     :returns: the status and the data, of an answer of that form what is in
         ``response``; ``{'error': {...}}`` where there is no 200 or 204.
-    :raises StoreUnavailable: where it cannot be said who is logged in.
+    :raises StoreUnavailable: where it cannot be said who is logged in, or, after the
+        call, a new token cannot be kept: the backend has done what it was asked then.
     """
     if request is None:
         raise TypeError("invoke_backend_service needs request=")
     tokens = request.registry.queryUtility(ICallerTokens)
-    headers = {} if public or tokens is None else tokens.fields(request)
+    hidden = public or tokens is None
+    headers = {} if hidden else tokens.fields(request, backend_name)
     result = backend(request, backend_name).request(
         method, path, json_data=json_data, headers=headers
     )
@@ -329,7 +335,7 @@ def invoke_backend_service(
         status = error.failure.status
         return status, _envelope(status, type(error).__name__, str(error))
     if response_token and tokens is not None:
-        tokens.keep(request, result)
+        tokens.keep(request, backend_name, result)
     if result.status in (200, 204):
         return result.status, _inside(result.data)
     return result.status, _envelope(result.status, "BackendError", _message(result))
@@ -367,7 +373,8 @@ def invoke_backend_service_as_proxy(
     """Forward a request to a service of a backend and return its answer, as it is.
 
     The user token that the client was let in with (view option ``user_token``) goes
-    along in ``user-token``.
+    along in ``user-token``. What the client says there goes away, unless only backends
+    know whose a token is.
 
     :param method: the method to send, the request's own where it is left out.
     :param json_data: sent as JSON in the place of the request's body.
@@ -377,7 +384,9 @@ def invoke_backend_service_as_proxy(
     """
     tokens = request.registry.queryUtility(ICallerTokens)
     hidden = public or tokens is None
-    fields = {} if hidden else tokens.fields(request, presented=True)
+    fields = {} if hidden else tokens.fields(request, backend_name, presented=True)
+    if public or (tokens is not None and tokens.recognises(request)):
+        fields = {_USER_TOKEN: "", **fields}
     policy = RoutePolicy(request_transforms=(_sending(method, json_data, fields),))
     return forward_request(request, backend_name, path, policy=policy)
 
@@ -385,10 +394,14 @@ def invoke_backend_service_as_proxy(
 def _sending(
     method: str | None, json_data: Any, fields: Mapping[str, str]
 ) -> RequestTransform:
+    """Make a transform; a field that has no value is taken out."""
+
     def transform(call: ProxyCall) -> None:
         call.method = method or call.method
+        call.headers.remove(*fields)
         for name, value in fields.items():
-            call.headers.set(name, value)
+            if value:
+                call.headers.add(name, value)
         if json_data is not None:
             _set_json(call, json_data)
 

@@ -54,16 +54,16 @@ class MethodOverrideMiddleware:
         except MalformedRequest as refused:
             return refused(environ, start_response)
         if SCRIPTED in environ:
-            start_response = _telling(start_response)
+            start_response = _telling(start_response, environ["REQUEST_METHOD"])
         return self.application(environ, start_response)
 
 
-def _telling(start_response: StartResponse) -> StartResponse:
+def _telling(start_response: StartResponse, method: str) -> StartResponse:
     """Tell the script of forms where a redirect leads, as the tween does."""
 
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
         fields = {name.lower(): value for name, value in headers}
-        if is_led_away(int(status[:3]), fields.get("location")):
+        if is_led_away(method, int(status[:3]), fields.get("location")):
             status = "200 OK"
         return start_response(status, headers, *error)
 

@@ -368,12 +368,16 @@ def _plain_field(head: bytes) -> bytes | None:
     return found.get(b"name")
 
 
-def is_led_away(status: int, location: str | None) -> bool:
+def is_led_away(method: str, status: int, location: str | None) -> bool:
     """Say whether an answer is a redirect that forms follow with GET.
 
     The script of forms is told so in a 200, beside Location, and the browser goes
     there. By itself ``fetch`` repeats PUT, PATCH and DELETE at the target of a 301 or
     302, where DELETE would do harm, and reads a page that the browser asks for once
     more. 307 and 308 mean that the method is repeated (RFC 9110 section 15.4).
+
+    Not after GET and HEAD, which the script does not send: a cache on the way would
+    keep the 200, and give it to others in the place of the redirect.
     """
-    return status in (301, 302, 303) and bool(location)
+    is_redirect = status in (301, 302, 303) and bool(location)
+    return is_redirect and method not in ("GET", "HEAD")

@@ -67,7 +67,9 @@ def override_tween_factory(handler: Handler, registry: Registry) -> Handler:
             if applied and registry.has_listeners:
                 registry.notify(MethodOverridden(request, applied))
         response = handler(request)
-        if SCRIPTED in environ and is_led_away(response.status_code, response.location):
+        if SCRIPTED in environ and is_led_away(
+            environ["REQUEST_METHOD"], response.status_code, response.location
+        ):
             response.status_code = 200
         return response
 

@@ -60,6 +60,9 @@ MAX_DEPTH = 100
 #: How many keys of a mapping, or members of a set, may be neither text nor bytes: the
 #: hashes of the others can be chosen so that all of them collide.
 MAX_ODD_KEYS = 1000
+#: How many elements the tuples among them may have together: to tell two apart that
+#: share a hash takes as long as they are.
+MAX_TUPLED = 16 * MAX_ODD_KEYS
 #: How many dimensions an array may have; NumPy 1 takes no more.
 MAX_DIMENSIONS = 32
 #: How many lists an array may become whose shape has little to do with its bytes:
@@ -375,11 +378,19 @@ def _mapping(pairs: Any) -> dict[Any, Any]:
 def _as_keys(values: Sequence[Any]) -> Sequence[Any]:
     """Return keys, or members of a set, as they were: a list among them was a tuple.
 
-    :raises Undecodable: ``depth`` where one is nested too deep.
+    :raises Undecodable: ``depth`` where one is nested too deep, ``keys`` where they
+        are too long together.
     """
     if list not in map(type, values):
         return values
-    return [_as_key(each, MAX_DEPTH) for each in values]
+    keys = [_as_key(each, MAX_DEPTH) for each in values]
+    if sum(map(_elements, keys)) > MAX_TUPLED:
+        raise Undecodable("keys", f"tuples of more than {MAX_TUPLED} elements")
+    return keys
+
+
+def _elements(key: Any) -> int:
+    return sum([1 + _elements(each) for each in key]) if type(key) is tuple else 0
 
 
 def _as_key(value: Any, depth: int) -> Any:

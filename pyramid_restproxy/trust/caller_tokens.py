@@ -12,6 +12,7 @@ from pyramid.request import Request
 from pyramid_restproxy.forwarding.client import Result
 from pyramid_restproxy.trust.identity import is_token
 from pyramid_restproxy.trust.login import BackendLoginPolicy
+from pyramid_restproxy.trust.registry import trust_of
 from pyramid_restproxy.trust.session_tokens import (
     FIELD,
     session_token,
@@ -26,30 +27,39 @@ __all__ = ["CallerTokens"]
 class CallerTokens:
     """Finds and renews it; a :class:`~pyramid_restproxy.interfaces.ICallerTokens`."""
 
-    def fields(self, request: Request, presented: bool = False) -> dict[str, str]:
+    def recognises(self, request: Request) -> bool:
+        """Say whether it is known here whose a token is, or only at the backends."""
+        return trust_of(request.registry).user_tokens is not None
+
+    def fields(
+        self, request: Request, backend: str, presented: bool = False
+    ) -> dict[str, str]:
         """Return the field that carries the user's token; none where there is none.
 
+        :param backend: the name of the backend that gets it. That of who is logged in
+            is only for the one where that was.
         :param presented: whether only one that the client sent itself is meant.
         :raises StoreUnavailable: where it cannot be said who is logged in.
         """
         token = user_token(request)
-        if token is None and not presented and _has_logins(request):
+        if token is None and not presented and _logs_in_at(request, backend):
             token = session_token(request)
         return {} if token is None else {FIELD: token}
 
-    def keep(self, request: Request, result: Result) -> None:
+    def keep(self, request: Request, backend: str, result: Result) -> None:
         """Put the token around an answer in the place of the old one.
 
+        :param backend: the name of the backend that answered.
         :raises StoreUnavailable: where somebody is logged in, and the store is away.
         """
         _, token, _ = taken_apart(result)
         if user_token(request) is not None:
             if is_token(token):
                 renew_user_token(request, token)
-        elif _has_logins(request):
+        elif _logs_in_at(request, backend):
             unwrap(request, result)
 
 
-def _has_logins(request: Request) -> bool:
+def _logs_in_at(request: Request, backend: str) -> bool:
     policy = request.registry.queryUtility(ISecurityPolicy)
-    return isinstance(policy, BackendLoginPolicy)
+    return isinstance(policy, BackendLoginPolicy) and policy.backend == backend

@@ -91,7 +91,7 @@ Headers = list[tuple[str, str]]
 class BackendLoginPolicy:
     """A security policy for users of a backend.
 
-    :param backend: the name of the backend.
+    :param backend: the name of the backend; an attribute as well.
     :param path: its login service: it is sent the credentials as a JSON object by POST;
         a 2xx says who it is, 400, 401, 403 and 422 that they are not good.
     :param read: how the data of a 2xx are read, where they have a form of their own:
@@ -130,7 +130,7 @@ class BackendLoginPolicy:
         store: Store | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._backend = backend
+        self.backend = backend
         self._path = path
         self._read = read
         self._account = account
@@ -228,7 +228,7 @@ class BackendLoginPolicy:
         :raises StoreUnavailable: where the store cannot be asked.
         """
         self._count(request, credentials)
-        sent = request.backend(self._backend).post(self._path, json_data=credentials)
+        sent = request.backend(self.backend).post(self._path, json_data=credentials)
         if sent.status == 429:
             raise _too_often(sent.headers.get("Retry-After") or "60")
         identity = read_answer(sent, self._read)

@@ -58,6 +58,9 @@ __all__ = [
 #: The challenge of WWW-Authenticate; not a registered scheme, there is none for it.
 CHALLENGE = "UserToken"
 
+#: Of the environ: the tokens that others took the place of while it was answered.
+_REPLACED = "pyramid_restproxy.user_tokens_replaced"
+
 #: Of the environ: whether the token of a request was taken back while it was answered.
 _REVOKED = "pyramid_restproxy.user_token_revoked"
 
@@ -265,6 +268,7 @@ def user_token(request: Request) -> str | None:
 def renew_user_token(request: Request, token: str) -> None:
     """Give the client a new token, in the place of that with which it was let in."""
     known: Identity = request.user_token_identity
+    request.environ.setdefault(_REPLACED, []).append(known.token)
     request.user_token_identity = replace(known, token=token)
     _hand_out(request, _tokens_of(request).field, token)
 
@@ -274,8 +278,8 @@ def revoke_user_token(request: Request) -> None:
 
     For a view that logs out: a token that was taken back at the backend is good here
     until nobody has it in a cache, and a JSON Web Token until it ends, unless this is
-    called. It is refused until its ``expires``; where it has none, for 30 days. So is
-    the new token that the validator gave in its place, and the client does not get it.
+    called. It is refused until its ``expires``; where it has none, for 30 days. So are
+    the new tokens that took its place, and the client does not get them.
 
     :raises IdentityUnavailable: where nobody can say whose it is.
     :raises StoreUnavailable: where that cannot be said to the other processes.
@@ -289,6 +293,7 @@ def revoke_user_token(request: Request) -> None:
         identity = tokens.validator(request, presented)
     if identity is None:  # strangers could fill the store
         return
-    for token in filter(None, (presented, identity.token)):
+    replaced = request.environ.get(_REPLACED, ())
+    for token in filter(None, (presented, *replaced, identity.token)):
         tokens.validator.revoke(token, identity.expires)
     request.environ[_REVOKED] = True

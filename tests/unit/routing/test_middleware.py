@@ -72,3 +72,5 @@ def test_the_script_is_told_where_a_redirect_leads(status, fields, answered):
     assert (told.status_int, told.text) == (answered, "there")
     assert told.headers.get("Location") == ("/list" if fields else None)
     assert testapp.delete("/", status="*").status == status
+    # what caches keep must not be one thing for the script and another for all
+    assert testapp.get("/", headers={"X-Rest-Form": "1"}, status="*").status == status

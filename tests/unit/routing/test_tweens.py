@@ -103,6 +103,8 @@ def test_the_script_is_told_where_a_redirect_leads(status, scripted, raised, ena
     assert answer.status_int == scripted
     assert answer.location == "http://localhost/list"
     assert testapp.delete("/r").status_int == status
+    for ask in (testapp.get, testapp.head):  # caches keep these, whoever asked
+        assert ask("/r", headers=SCRIPTED).status_int == status
 
 
 @pytest.mark.parametrize("status", [200, 302, 304, 422])

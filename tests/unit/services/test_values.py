@@ -171,6 +171,24 @@ def test_tuples_as_members_and_keys_are_bounded(kind, entry):
         assert caught.value.code == code
 
 
+@pytest.mark.parametrize(
+    "kind, entry", [("set", lambda m: m), ("dict", lambda k: [k, 0])]
+)
+def test_long_tuples_that_share_a_hash_are_bounded(kind, entry):
+    """Bug: each was compared with all before it over its whole length."""
+
+    def tuples(length):
+        return [
+            [0] * (length - 10) + [-1 - (n >> b & 1) for b in range(10)]
+            for n in range(1000)
+        ]
+
+    assert len(revive(kind, list(map(entry, tuples(16))))) == 1000
+    with pytest.raises(Undecodable) as caught:
+        revive(kind, list(map(entry, tuples(17))))
+    assert caught.value.code == "keys"
+
+
 def test_keys_that_may_collide_are_few():
     bad = [n * (2**61 - 1) for n in range(2, MAX_ODD_KEYS + 3)]
     for make in (lambda: mapping_of([k, 1] for k in bad), lambda: set_of(bad)):

@@ -59,11 +59,13 @@ def validator(request, token):
     return Identity("ann") if token.startswith("t") else None
 
 
-def app(url, views, policy=True, **options):
+def app(url, views, policy=True, field="user-token", more=None, **options):
     with Configurator() as config:
         config.include("pyramid_restproxy")
-        config.add_backend("default", url)
-        config.set_token_validator(validator)
+        for name, where in {"default": url, **(more or {})}.items():
+            config.add_backend(name, where)
+        if field:
+            config.set_token_validator(validator, field=field)
         if policy:
             config.set_security_policy(
                 BackendLoginPolicy("default", account="email", read=user_by_email)
@@ -179,3 +181,55 @@ def test_ported_proxies_send_what_the_client_sent(options, headers, sent):
         client.get("/v", headers=headers, status="*")
         seen = backend.requests[-1]
     assert seen.target == "/x" and seen.header("user-token") == sent
+
+
+def test_a_login_is_for_the_backend_where_it_was():
+    """Bug: another one was sent the token, and could put its own in the place of it."""
+    other = FakeBackend(says(around("other", response=1)))
+    views = {"enter": enter, "other": call("/x", backend_name="b"), "at": session_token}
+    with FakeBackend(Ported()) as backend, other:
+        client = app(backend.url, views, more={"b": other.url})
+        client.get("/enter")
+        assert client.get("/other").json == [200, 1]
+        assert client.get("/at").json == "t1"
+    assert other.requests[0].header("user-token") is None
+
+
+@pytest.mark.parametrize("known, public", [(True, False), (True, True), (False, True)])
+def test_a_ported_proxy_hands_on_no_token_that_is_not_known_to_be_good(known, public):
+    """Bug: where tokens come in another field, a client could name any user there."""
+
+    def view(request):
+        return invoke_backend_service_as_proxy(request, "GET", "/x", public=public)
+
+    told = {"user_token": "optional", "field": "X-Token"} if known else {"field": None}
+    with FakeBackend(says(1), says(1)) as backend:
+        client = app(backend.url, {"v": view}, **told)
+        client.get("/v", headers={"user-token": "forged"})
+        assert backend.requests[0].header("user-token") is None
+        if known and not public:
+            client.get("/v", headers={"user-token": "forged", "X-Token": "t1"})
+            assert backend.requests[1].header("user-token") == "t1"
+
+
+def test_a_ported_proxy_leaves_tokens_to_backends_where_nobody_here_knows_them():
+    def view(request):
+        return invoke_backend_service_as_proxy(request, "GET", "/x")
+
+    with FakeBackend(says(1)) as backend:
+        client = app(backend.url, {"v": view}, field=None)
+        client.get("/v", headers={"user-token": "theirs"})
+    assert backend.requests[0].header("user-token") == "theirs"
+
+
+def test_all_tokens_that_took_the_place_of_another_are_taken_back():
+    def leave(request):
+        for _ in range(2):
+            call("/get")(request)
+        revoke_user_token(request)
+
+    with FakeBackend(Ported()) as backend:
+        client = app(backend.url, {"leave": leave}, user_token="required")
+        client.get("/leave", headers={"user-token": "t0"})
+        for token in ("t0", "t1", "t2"):
+            client.get("/leave", headers={"user-token": token}, status=403)
