@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import cbor2
 import msgpack
@@ -48,8 +48,10 @@ def serving(app, **options):
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
-        # In the server's own thread, whose loop ends when its map is empty.
-        server.trigger.pull_trigger(lambda: close_all(server._map))
+        # In the server's own thread, whose loop ends when its map is empty. It may
+        # have come to it before the wake-up.
+        with suppress(OSError):
+            server.trigger.pull_trigger(lambda: close_all(server._map))
         thread.join()
         server.task_dispatcher.shutdown()
 
