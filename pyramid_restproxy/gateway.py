@@ -154,8 +154,6 @@ def _check_together(line: str, names: list[str], options: dict[str, Any]) -> Non
         problem = "path= says what is sent, and strip_prefix=false says it too"
     elif "rate_limit_by" in options and "rate_limit" not in options:
         problem = "rate_limit_by= needs rate_limit="
-    elif "by" in options and not options.get("forwarded"):
-        problem = "by= needs forwarded=true"
     if problem:
         raise ConfigurationError(f"{PREFIX}routes: {line!r}: {problem}")
 

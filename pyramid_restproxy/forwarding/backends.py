@@ -112,9 +112,9 @@ def add_backend(
         backend = make_backend(name, urls, chosen, made, gateway.secret)
         if adapter is None:
             _check_certificates(name, chosen)
-        gateway.add(backend)
         if chosen.affinity == "cookie":  # for this gateway, not for other backends
             gateway.own_cookies |= {cookie_name(name)}
+        gateway.add(backend)
         intr.update(_introspected(backend))
 
     config.action(("restproxy backend", name), register, introspectables=(intr,))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["UTF_8", "Charset", "charset_of_page", "charset_with_label"]
+__all__ = ["UTF_8", "Charset", "charset_of_page", "charset_with_label", "decoded"]
 
 #: How far into a page its ``<meta>`` is looked for, bytes.
 HEAD = 1024
@@ -139,6 +139,25 @@ def charset_with_label(label: str) -> Charset | None:
     return _BY_LABEL.get(_NO_LETTER.sub("", label.lower()))
 
 
+def decoded(content: bytes, label: str) -> str:
+    """Return the text of a content, as "decode" of the standard does.
+
+    :param label: the charset that is named. The byte order mark goes before it, and is
+        no part of the text.
+    :raises ValueError: for a label that means none, and for what is no text in it.
+    """
+    named = charset_with_label(label)
+    if named is None or named.name == "replacement":
+        raise ValueError(f"there is no charset {label!r}")
+    codec = (_marked(content) or named).codec
+    return content.decode(codec).removeprefix("\ufeff")
+
+
+def _marked(content: bytes) -> Charset | None:
+    """Return the charset that the byte order mark says."""
+    return next((c for mark, c in _BY_MARK.items() if content.startswith(mark)), None)
+
+
 def charset_of_page(content: bytes, label: str) -> Charset:
     """Return the charset in which a browser reads a page.
 
@@ -148,7 +167,7 @@ def charset_of_page(content: bytes, label: str) -> Charset:
         that says nothing is UTF-8 where it can be, or else windows-1252.
     """
     return (
-        next((c for mark, c in _BY_MARK.items() if content.startswith(mark)), None)
+        _marked(content)
         or charset_with_label(label)
         or _declared(content[:HEAD])
         or (UTF_8 if _is_utf_8(content) else _WINDOWS_1252)

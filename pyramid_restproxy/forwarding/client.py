@@ -19,7 +19,7 @@ from pyramid.response import Response
 
 from pyramid_restproxy.forwarding.attempts import attempt
 from pyramid_restproxy.forwarding.bodies import BoundedBody
-from pyramid_restproxy.forwarding.charsets import charset_with_label
+from pyramid_restproxy.forwarding.charsets import decoded
 from pyramid_restproxy.forwarding.contents import charset_of
 from pyramid_restproxy.forwarding.failures import (
     TRANSPORT_ERRORS,
@@ -213,8 +213,7 @@ def _decoded(answer: Answer, content: bytes) -> Any:
         if media_type.endswith(("/json", "+json")):
             return json.loads(content)
         if media_type.startswith("text/"):
-            charset = charset_with_label(charset_of(answer) or "utf-8")
-            return content.decode(charset.codec) if charset else content
+            return decoded(content, charset_of(answer) or "utf-8")
     except (ValueError, RecursionError):
         pass  # not what it says it is: the bytes are the honest answer
     return content

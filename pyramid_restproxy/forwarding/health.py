@@ -59,7 +59,7 @@ class Health:
         self._successes: deque[float] = deque()
         self._open_until: float | None = None
         self._probing_since: float | None = None
-        self._prober = 0  # the thread of the request that was let through
+        self._probers: set[int] = set()  # threads of the requests that were let through
 
     @property
     def state(self) -> str:
@@ -84,9 +84,9 @@ class Health:
         """Say whether a request may go there; in half-open one at a time.
 
         Who is admitted must call :meth:`succeeded`, :meth:`failed` or
-        :meth:`abandoned`, in the same thread: by it the one that was let through is
-        told from those that were sent before. A probe that nobody reports on counts as
-        over after the cool-down.
+        :meth:`abandoned`, in the same thread: by it those that were let through are
+        told from those that were sent before. After the cool-down one more is let
+        through, whether or not the probe before it has been reported on.
         """
         if self._open_until is None:
             return True
@@ -99,7 +99,8 @@ class Health:
                 return False
             if now < self._open_until:
                 return False
-            self._probing_since, self._prober = now, threading.get_ident()
+            self._probing_since = now
+            self._probers.add(threading.get_ident())
             return True
 
     def succeeded(self) -> None:
@@ -130,7 +131,7 @@ class Health:
             is_closed = self._open_until is None
             if self._too_many() if is_closed else self._was_let_through():
                 self._open_until = now + self.policy.cool_down
-                self._probing_since = None
+                self._end_probes()
 
     def abandoned(self) -> None:
         """Note a request that says nothing: its client left, or it was not sent."""
@@ -139,9 +140,11 @@ class Health:
                 self._probing_since = None
 
     def _was_let_through(self) -> bool:
-        """Say whether it is the probe that this thread reports on."""
-        is_its = self._prober == threading.get_ident()
-        return is_its and self._probing_since is not None
+        """Say whether it is a probe that this thread reports on; once for each."""
+        thread = threading.get_ident()
+        is_probe = thread in self._probers
+        self._probers.discard(thread)
+        return is_probe
 
     def _too_many(self) -> bool:
         policy, fails = self.policy, len(self._fails)
@@ -155,9 +158,14 @@ class Health:
         )
 
     def _close(self) -> None:
-        self._open_until = self._probing_since = None
+        self._open_until = None
+        self._end_probes()
         self._fails.clear()
         self._successes.clear()
+
+    def _end_probes(self) -> None:
+        self._probing_since = None
+        self._probers.clear()
 
     def _forget_old(self) -> None:
         oldest = self._clock() - self.policy.window
@@ -171,7 +179,7 @@ class Health:
         """Take it out of the rotation until :meth:`bring_back`."""
         with self._lock:
             self._open_until = float("inf")
-            self._probing_since = None
+            self._end_probes()
 
     def bring_back(self) -> None:
         """Put it into the rotation."""

@@ -270,6 +270,7 @@ class Gateway:
     def add(self, backend: Backend) -> None:
         """Take in a backend, in the place of one that has its name."""
         self.backends[backend.name] = backend
+        self.kept_cookies = None  # it may have one more
         for watcher in self.watchers:
             watcher(backend)
 

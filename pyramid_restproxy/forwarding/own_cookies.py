@@ -15,6 +15,7 @@ from pyramid.interfaces import (
 )
 from pyramid.registry import Registry
 
+from pyramid_restproxy.forwarding.fields import one_or_several
 from pyramid_restproxy.forwarding.model import Gateway
 from pyramid_restproxy.settings import settings_of
 
@@ -25,15 +26,17 @@ def own_cookie_names(registry: Registry) -> frozenset[str]:
     """Return the names of the cookies that parts of the application say are theirs.
 
     The session and the CSRF token, as Pyramid and what is built on it name them; the
-    ticket of an authentication policy; ``cookie_names`` of a security policy.
+    ticket of an authentication policy; ``cookie_names`` of a security policy, a name or
+    several.
     """
     find = registry.queryUtility
     tickets = getattr(find(IAuthenticationPolicy), "cookie", None)
+    listed = getattr(find(ISecurityPolicy), "cookie_names", None) or ()
     said = (
         getattr(find(ISessionFactory), "_cookie_name", None),
         getattr(find(ICSRFStoragePolicy), "cookie_name", None),
         getattr(tickets, "cookie_name", None),
-        *getattr(find(ISecurityPolicy), "cookie_names", ()),
+        *one_or_several(listed),
     )
     return frozenset(name for name in said if isinstance(name, str))
 

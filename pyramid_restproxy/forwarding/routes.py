@@ -38,6 +38,10 @@ __all__ = ["add_proxy_route"]
 #: One transform or several, each a callable or its dotted name.
 Transforms = str | Callable[..., Any] | Iterable[str | Callable[..., Any]]
 
+#: Predicates of who asks: on a route they would refuse preflights, which say nothing of
+#: it (the Fetch standard's "CORS-preflight fetch").
+_WHO = frozenset({"effective_principals", "is_authenticated"})
+
 #: Methods that a forwarded route passes only where it names them: TRACE reflects
 #: credentials (RFC 9110 section 9.3.8), CONNECT asks for a tunnel.
 NEVER_BY_DEFAULT = ("TRACE", "CONNECT")
@@ -147,7 +151,10 @@ def add_proxy_route(
         }
     )
     intr.relate("routes", name)
+    preflights = tuple(each for each in transforms if isinstance(each, Preflights))
     of_route, of_view = split_options(options)
+    for option in _WHO.intersection(of_route if preflights else ()):
+        of_view[option] = of_route.pop(option)
     config.add_route(name, pattern, **of_route)
     config.add_view(
         view,
@@ -157,7 +164,6 @@ def add_proxy_route(
         ),
         **of_view,
     )
-    preflights = tuple(each for each in transforms if isinstance(each, Preflights))
     if preflights:
         answering = ForwardedRoute(backend, RoutePolicy(request_transforms=preflights))
         _add_preflights(config, name, answering, allowed_methods)
@@ -332,7 +338,7 @@ def _callable(config: Configurator, route: str, given: Any) -> Any:
     wrong = f"route {route!r}: {given!r} is not a transform"
     try:
         found = config.maybe_dotted(given)
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, IndexError) as error:
         raise ConfigurationError(f"{wrong}: {error}") from error
     if not callable(found):
         raise ConfigurationError(wrong)

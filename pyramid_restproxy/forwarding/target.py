@@ -105,10 +105,13 @@ def has_empty_query(environ: Mapping[str, Any]) -> bool:
 
     :param environ: the WSGI environ.
     """
-    if environ.get("QUERY_STRING"):
-        return False
     raw: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
-    return raw.partition("#")[0].endswith("?")
+    if "?" not in raw or environ.get("QUERY_STRING"):
+        return False  # nearly all
+    target = raw.partition("#")[0]
+    decoded = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    # A view may forward another path, and a tween may have taken the query away.
+    return target.find("?") == len(target) - 1 and _says(_path_of(target), decoded)
 
 
 def _says(path: str, decoded: str) -> bool:

@@ -8,6 +8,7 @@ for Location, on by default, is in ``locations``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -264,14 +265,29 @@ def set_cookie_filter(allow: str | Iterable[str]) -> ResponseTransform:
     return transform
 
 
+#: What can be written as Domain and Path (RFC 6265 sections 4.1.1 and 5.2.3); one of
+#: one label, such as ``localhost``, is a domain.
+_DOMAIN = re.compile(r"\.?[\w-]+(?:\.[\w-]+)*", re.ASCII)
+_COOKIE_PATH = re.compile(r"/[ -:<-~]*")
+
+
 def cookie_attributes(
     *, domain: str | None = None, path: str | None = None
 ) -> ResponseTransform:
     """Change Domain and Path of the cookies that the backend sets; no other byte.
 
-    :param domain: ``'drop'``, or the domain to put there.
-    :param path: ``'prefix'`` to put the route's prefix before it, or the path itself.
+    :param domain: ``'drop'`` to take it away: the cookie is for the gateway's host
+        alone; or the domain to put there.
+    :param path: ``'prefix'`` to put the route's prefix before it; ``'drop'`` to take
+        it away: browsers use the path of the request; or the path to put there.
+    :raises ValueError: for what is neither of the words, nor a domain, nor a path.
     """
+    if domain is not None and not _DOMAIN.fullmatch(domain):
+        raise ValueError(f"domain={domain!r}: expected 'drop' or a domain")
+    if path not in (None, "drop", "prefix") and not _COOKIE_PATH.fullmatch(path):
+        raise ValueError(
+            f"path={path!r}: expected 'prefix', 'drop' or a path that begins with '/'"
+        )
 
     def transform(call: ProxyCall, answer: Answer) -> None:
         answer.headers.pairs[:] = [
@@ -296,7 +312,8 @@ def _cookie_line(
         if name.lower() == "domain" and domain is not None:
             kept += [] if domain == "drop" else [f" Domain={domain}"]
         elif name.lower() == "path" and path is not None:
-            kept.append(_cookie_path(attribute, value, path, call))
+            drops = path == "drop"
+            kept += [] if drops else [_cookie_path(attribute, value, path, call)]
         else:
             kept.append(attribute)
     return ";".join(kept)

@@ -88,8 +88,6 @@ def test_routes_are_lines():
         ("/api -> users methods=GET methods=PUT", "there twice"),
         ("/api -> users strip_prefix=false path=/x", "strip_prefix=false says it too"),
         ("/api -> users rate_limit_by=key", "needs rate_limit="),
-        ("/api -> users by=_gw", "needs forwarded=true"),
-        ("/api -> users by=_gw forwarded=false", "needs forwarded=true"),
     ],
 )
 def test_lines_that_are_no_route(line, says):

@@ -80,12 +80,13 @@ def uncached(call: ProxyCall) -> str | None:
     """Say why the cache has no part in a call, as in Cache-Status; None where it has.
 
     A method that is not that of the request line was asked for by other means, and a
-    GET with content is answered by it: neither is in the key, nor is a ``?`` without a
-    query.
+    GET with content is answered by it: neither is in the key, nor is a ``?`` that
+    nothing follows.
     """
     environ = call.request.environ
     overridden = ORIGINAL in environ or environ["REQUEST_METHOD"] != call.method
-    unkeyed = overridden or call.length != 0 or bool(call.body) or call.empty_query
+    unkeyed = overridden or call.length != 0 or bool(call.body)
+    unkeyed = unkeyed or (call.empty_query and not call.query)
     return bypass(call.method, call.headers.pairs, unkeyed)
 
 

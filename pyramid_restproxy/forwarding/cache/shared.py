@@ -151,8 +151,7 @@ class SharedCache:
             return self._pass_by(call, send, why)
         asked = Asked.of(call, self._scope)
         until = time.monotonic() + self._lock_timeout
-        tries = 2  # once more where what was waited for is another variant
-        while tries:
+        for _ in range(2):  # once more: it is another variant, or who began it left
             found = self._find(asked)
             at_once = self._at_once(asked, send, found)
             if at_once is not None:
@@ -167,7 +166,6 @@ class SharedCache:
                 if flight.left and time.monotonic() < until:
                     continue  # one of those that wait begins it anew
                 break
-            tries -= 1
             if self._verdict(asked, shared) is Reuse.AS_IS:
                 reason = f"fwd={self._reason(asked, found)}"
                 return self._reply(asked, shared, reason, "collapsed")

@@ -134,6 +134,8 @@ class KeepAliveAdapter(BaseAdapter):
                 # That a kept one was closed for idleness shows in a large body, too.
                 if connection.used or failed is None:
                     reused = connection.used > 0
+                    if reused:  # the others were kept as long, or longer
+                        self.pool.drop(origin)
                     raise NoAnswer("closed without an answer", reused) from failed
                 raise failed
         except BaseException:

@@ -63,6 +63,13 @@ class Pool:
         for each in surplus:
             each.close()
 
+    def drop(self, origin: Origin) -> None:
+        """Close what is idle for one origin: no better than one that was stale."""
+        with self._lock:
+            waiting = self._idle.pop(origin, [])
+        for each in waiting:
+            each.close()
+
     def _take_old(self, oldest: float) -> list[Connection]:
         """Take out what was given back before a time, and origins without any."""
         old = []

@@ -113,3 +113,25 @@ def test_no_character_of_a_page_switches_the_meaning_of_bytes():
     charset = c.charset_with_label("iso-2022-jp")
     assert charset.encode("a\x1b$B\x0eb") == b"a&#65533;$B&#65533;b"
     assert charset.decode(charset.encode("日本 é")) == "日本 &#233;"
+
+
+@pytest.mark.parametrize(
+    "content, label, text",
+    [
+        ("hé".encode("utf-16-le"), "utf-16", "hé"),
+        (b"\xff\xfe" + "hé".encode("utf-16-le"), "utf-16", "hé"),
+        (b"\xfe\xff" + "hé".encode("utf-16-be"), "utf-16", "hé"),
+        (b"\xef\xbb\xbfh", "koi8-r", "h"),
+        (b"\x80", "iso-8859-1", "€"),
+    ],
+)
+def test_the_mark_of_a_text_says_its_charset_and_is_no_part_of_it(content, label, text):
+    assert c.decoded(content, label) == text
+
+
+@pytest.mark.parametrize(
+    "content, label", [(b"x", "nonsense"), (b"x", "iso-2022-kr"), (b"\xff", "utf-8")]
+)
+def test_what_is_no_text_is_not_decoded(content, label):
+    with pytest.raises(ValueError):
+        c.decoded(content, label)

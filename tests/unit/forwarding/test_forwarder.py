@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import queue
 
 import pytest
 import webtest
@@ -110,15 +111,15 @@ def test_a_body_of_unknown_length_is_held_to_the_limit_as_it_is_sent(backend, ad
 
 @pytest.mark.parametrize("adapter", [None, HTTPAdapter()])
 def test_a_backend_never_sees_the_end_of_a_body_over_the_limit(adapter):
-    seen = []
-    server = ScriptedServer(lambda connection, reader: seen.append(reader.read()))
+    seen = queue.SimpleQueue()
+    server = ScriptedServer(lambda connection, reader: seen.put(reader.read()))
     try:
         testapp = app(server, adapter=adapter, max_request_body=200_000)
         refused = testapp.do_request(chunked(b"x" * 200_001), status=413)
+        raw = seen.get(timeout=10)
     finally:
         server.close()
     assert "200000 bytes" in refused.json["detail"]
-    (raw,) = seen
     assert b"chunked" in raw and not raw.endswith(b"\r\n0\r\n\r\n")
 
 

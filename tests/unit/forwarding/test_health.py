@@ -198,3 +198,15 @@ def test_a_request_that_is_older_is_not_the_one_that_was_let_through(clock, repo
     assert not elsewhere(health.admit)
     health.succeeded()
     assert health.state == CLOSED
+
+
+def test_a_probe_that_takes_longer_than_the_cool_down_closes_the_circuit(clock):
+    """Bug: it had ceased to be the probe by then, and so had each one after it."""
+    health = Health(HealthPolicy(max_fails=1, cool_down=5), clock)
+    failing(health, 1)
+    clock.now += 6
+    assert health.admit()
+    clock.now += 6
+    assert elsewhere(health.admit)
+    health.succeeded()
+    assert health.state == CLOSED

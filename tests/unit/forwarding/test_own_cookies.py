@@ -85,3 +85,32 @@ def test_parts_that_name_no_cookie():
     config.set_session_factory(lambda request: {})
     config.commit()
     assert own_cookie_names(config.registry) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "names, known",
+    [("auth_tkt", {"auth_tkt"}), (["a", "b"], {"a", "b"}), (None, set())],
+)
+def test_a_policy_names_one_cookie_or_several_or_none(names, known):
+    """Bug: of one name the letters were taken, and that cookie went to the backends."""
+
+    class Policy:
+        cookie_names = names
+
+    with Configurator() as config:
+        config.set_security_policy(Policy())
+        config.commit()
+        assert own_cookie_names(config.registry) == known
+
+
+def test_a_backend_that_is_added_later_may_have_a_cookie_of_its_own():
+    with FakeBackend(Answer(), Answer()) as backend:
+        config = Configurator(autocommit=True)
+        config.include("pyramid_restproxy.forwarding")
+        config.add_backend("b", backend.url)
+        config.add_proxy_route("b", "/b", "b")
+        client = webtest.TestApp(config.make_wsgi_app())
+        client.get("/b")
+        config.add_backend("d", [backend.url, "http://127.0.0.1:1"], affinity="cookie")
+        client.get("/b", headers={"Cookie": "restproxy_d=x; a=b"})
+        assert backend.requests[1].header("Cookie") == "a=b"

@@ -94,6 +94,12 @@ def test_content_location():
         ({"path": "prefix"}, "s=1; Path=app", "s=1; Path=app"),
         ({"path": "prefix"}, 's=1; Path="/app"', 's=1; Path="/app"'),
         ({"path": "prefix"}, "__Host-s=1; Path=/", "__Host-s=1; Path=/"),
+        ({"path": "drop"}, "s=1; Path=/app; Secure", "s=1; Secure"),
+        ({"path": "drop"}, "s=1; PATH", "s=1"),
+        ({"path": "drop"}, "__Host-s=1; Path=/", "__Host-s=1; Path=/"),
+        ({"domain": "drop", "path": "drop"}, "s=1; Domain=a; Path=/", "s=1"),
+        ({"domain": ".localhost"}, "s=1; Domain=a", "s=1; Domain=.localhost"),
+        ({"path": "/a b,c"}, "s=1; Path=/", "s=1; Path=/a b,c"),
     ],
 )
 def test_cookie_attributes(options, line, expected):
@@ -129,6 +135,19 @@ def test_a_cookie_is_kept_from_backends_however_it_is_written(value):
 def test_what_cannot_stand_in_a_field_is_refused_when_the_transform_is_made(make):
     with pytest.raises(ValueError, match="expected a field's name"):
         make()
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [({"domain": each}, "expected 'drop' or a domain") for each in (
+        "", " ", ".", "a b", "a;Secure", "a\nb", "a..b", "a.", "bücher.example",
+        "a.example:80", "https://a.example")]
+    + [({"path": each}, "expected 'prefix', 'drop' or a path") for each in (
+        "", "keep", "app", " /", "/a;Secure", "/a\r\nX: y", "/é", "/\x7f")],
+)  # fmt: skip
+def test_what_cannot_stand_in_a_cookie_is_refused(options, says):
+    with pytest.raises(ValueError, match=says):
+        t.cookie_attributes(**options)
 
 
 def test_cookie_paths_are_those_of_the_client():

@@ -266,6 +266,18 @@ def test_a_kept_connection_that_closed_is_told_of_for_large_bodies_too(serve, ch
     assert adapter.pool.count() == 0
 
 
+def test_where_one_kept_connection_was_stale_the_others_are_not_tried(serve, adapter):
+    """Bug: the second try took the next of them, and was the last one."""
+    server = serve(answering(OK, b""))
+    request = requests.Request("GET", server.url).prepare()
+    for response in [adapter.send(request, stream=True) for _ in range(3)]:
+        assert response.text == "ok"
+    assert adapter.pool.count() == 3
+    with pytest.raises(NoAnswer):
+        adapter.send(request)
+    assert adapter.pool.count() == 0
+
+
 def test_an_upload_that_breaks_without_an_answer_is_a_send_error(serve, session):
     server = serve(lambda connection, reader: reader.readline())
     with pytest.raises((SendError, NoAnswer)):

@@ -31,6 +31,7 @@ def test_bytes_go_there_and_back(serve):
 
 
 def reset(connection, reader):
+    reader.read(1)  # not before the other side has noticed that it is connected
     linger = struct.pack("ii", 1, 0)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     reader.close()
@@ -53,6 +54,7 @@ def test_what_happened_to_an_idle_connection_is_noticed(
 ):
     monkeypatch.setattr(connections.sys, "platform", platform)
     made = connect(origin(serve(do)), 5, FOREVER)
+    made.send(b"x", FOREVER)
     select.select([made._sock], [], [], 10)  # until it has arrived
     assert made.readable()
     made.close()

@@ -93,3 +93,14 @@ def test_a_child_process_starts_with_an_empty_pool(serve):
     made.send(b"x", FOREVER)
     assert made.receive(1, FOREVER) == b"x"
     made.close()
+
+
+def test_what_is_idle_for_one_origin_can_be_dropped(serve):
+    pool, server = Pool(2, 30), serve(wait_for_end)
+    here, there = origin(server), origin(server, verify=False)
+    for where in (here, here, there):
+        pool.give(where, connect(where, 5, FOREVER))
+    pool.drop(here)
+    assert pool.count() == 1 and pool.take(here) is None
+    pool.drop(here)
+    pool.close()
