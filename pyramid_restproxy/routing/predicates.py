@@ -176,9 +176,10 @@ SWITCHES = (ExtensionsSwitch, AcceptSwitch, OverrideSwitch)
 #: What a directive that adds routes and their views gives to the routes. What Pyramid
 #: knows of both is said of the route: where it does not fit, another route may.
 ROUTE_OPTIONS = frozenset(
-    {"accept", "custom_predicates", "extension", "factory", "header", "inherit_slash"}
-    | {"path_info", "pregenerator", "request_method", "request_param", "traverse"}
-    | {"use_global_views", "xhr", *(switch.name for switch in SWITCHES)}
+    {"accept", "custom_predicates", "effective_principals", "extension", "factory"}
+    | {"header", "inherit_slash", "is_authenticated", "path_info", "pregenerator"}
+    | {"request_method", "request_param", "traverse", "use_global_views", "xhr"}
+    | {switch.name for switch in SWITCHES}
 )
 
 

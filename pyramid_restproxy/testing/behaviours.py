@@ -82,18 +82,36 @@ def _one_of(behaviour: Behaviour, key: str, known: Iterable[str], default: str) 
 
 
 def _respond(behaviour: Behaviour, names: Names) -> list[Any]:
-    """Answer; ``$BACKEND`` in a field is where it listens, ``$GATEWAY`` who asks."""
+    """Answer, perhaps late.
+
+    ``$BACKEND`` in a field is where it listens, ``$GATEWAY`` who asks.
+    """
     if behaviour.get("body_b64"):
         body = base64.b64decode(behaviour["body_b64"])
     else:
         body = (behaviour.get("body") or "").encode("utf-8")
 
-    def answer(request: RecordedRequest) -> Answer:
+    delay = behaviour.get("delay_ms", 0) / 1000
+
+    def answer(request: RecordedRequest) -> Answer | Fault:
         pairs = _fields(behaviour, _with_gateway(names, request))
         reason = behaviour.get("reason", "Reason")
-        return Answer(behaviour.get("status", 200), pairs, body, reason=reason)
+        made = Answer(behaviour.get("status", 200), pairs, body, reason=reason)
+        return _late(made, request, delay) if delay else made
 
     return [answer]
+
+
+def _late(answer: Answer, request: RecordedRequest, delay: float) -> Fault:
+    content = b"" if request.method == "HEAD" else answer.body
+
+    def play(peer: Peer) -> bool:
+        if not peer.stay(delay):
+            return False
+        peer.send(answer.head() + content)
+        return True
+
+    return Fault("late answer", play)
 
 
 def _fields(behaviour: Behaviour, names: Names) -> list[tuple[str, str]]:
@@ -226,7 +244,7 @@ _BREAKS: dict[str, Callable[..., Fault]] = {
     "silence": hang,
 }
 
-_RESPOND = "status headers body body_b64 reason"
+_RESPOND = "status headers body body_b64 reason delay_ms"
 
 #: Kinds of behaviour: what plays them, and the keys that it reads.
 _KINDS: dict[str, tuple[Callable[[Behaviour, Names], list[Any]], str]] = {

@@ -32,7 +32,7 @@ class FaultBackend(FakeBackend):
         repeated. A :class:`~pyramid_restproxy.testing.faults.Fault`, or what
         :class:`FakeBackend` takes. Most are played once a request; those that concern
         the connection itself (refused, reset at once, a bad certificate) once a
-        connection.
+        connection. A function of the request may give one of the former.
     :param tls: whether to speak TLS; needs ``trustme``.
     :raises MissingExtra: with `tls`, where ``trustme`` is not installed.
 
@@ -184,9 +184,9 @@ class FaultBackend(FakeBackend):
             request = replace(request, body=read_body(reader, request))
         with self._lock:
             self.requests.append(request)
-        if isinstance(step, Fault):
-            return step.play(Peer(connection))
         given = step(request) if callable(step) else step
+        if isinstance(given, Fault):
+            return given.play(Peer(connection))
         if last and isinstance(given, Answer):
             given = replace(given, headers=[*given.headers, ("Connection", "close")])
         return self._answer(connection, request, given)

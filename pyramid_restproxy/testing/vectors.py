@@ -287,15 +287,27 @@ def _truncated(wanted: Any, reply: Reply, names: Names) -> Iterator[str]:
         yield f"the body looks {looks}: {reply.body[:200]!r}"
 
 
-def _equal(attribute: str) -> Callable[..., Iterator[str]]:
-    """Make the rule that an attribute is exactly the wanted value."""
+def _text(attribute: str) -> Callable[..., Iterator[str]]:
+    """Make the rule that text is exactly the wanted one, or one of a list."""
 
     def rule(wanted: Any, message: Any, names: Names) -> Iterator[str]:
+        texts = wanted if isinstance(wanted, list) else [wanted]
+        if wanted is None:
+            return
+        if not all(isinstance(each, str) for each in texts):
+            raise ValueError(f"{wanted!r}: expected text, a list of texts, or null")
         found = getattr(message, attribute)
-        if found != (wanted.encode("utf-8") if isinstance(found, bytes) else wanted):
+        if isinstance(found, bytes):
+            texts = [each.encode("utf-8") for each in texts]
+        if found not in texts:
             yield f"{found!r} is not {wanted!r}"
 
     return rule
+
+
+def _interim(wanted: Any, reply: Reply, names: Names) -> Iterator[str]:
+    if reply.interim != wanted:
+        yield f"{reply.interim} is not {wanted}"
 
 
 def _first_chunk(wanted: Any, reply: Reply, names: Names) -> Iterator[str]:
@@ -325,9 +337,9 @@ _CLIENT: dict[str, Callable[..., Iterator[str]]] = {
     "header_lines": _header_lines,
     "proxy_status_error": _proxy_status_error,
     "truncated": _truncated,
-    "reason": _equal("reason"),
-    "interim": _equal("interim"),
-    "body": _equal("body"),
+    "reason": _text("reason"),
+    "interim": _interim,
+    "body": _text("body"),
     "first_chunk": _first_chunk,
     "within_ms": _within("took"),
     "first_byte_within_ms": _within("waited"),
@@ -451,10 +463,10 @@ def _host(wanted: Any, request: RecordedRequest, names: Names) -> Iterator[str]:
 
 
 _BACKEND: dict[str, Callable[..., Iterator[str]]] = {
-    "method": _equal("method"),
+    "method": _text("method"),
     "target": _target,
     "host": _host,
-    "body": _equal("body"),
+    "body": _text("body"),
     "headers": _headers,
     "headers_absent": _headers_absent,
     "headers_present": _headers_present,

@@ -22,6 +22,7 @@ from pyramid_retry import RetryableException
 
 from pyramid_restproxy.forwarding import transforms
 from pyramid_restproxy.forwarding.cors import cors_headers, cors_preflight
+from pyramid_restproxy.forwarding.fields import one_or_several
 from pyramid_restproxy.forwarding.routes import add_proxy_route
 from pyramid_restproxy.settings import BACKEND_OPTIONS, SETTINGS
 from pyramid_restproxy.trust.api_keys import hash_key
@@ -130,11 +131,11 @@ def route(plan, value):
 
 
 def methods(plan, value):
-    if value == "all but TRACE and CONNECT":
-        value = None
-    if not (value is None or isinstance(value, list)):
+    if value in (None, "all but TRACE and CONNECT"):
+        return None
+    if not (isinstance(value, list) or (isinstance(value, str) and value.isupper())):
         return False
-    plan.route["allowed_methods"] = value and tuple(value)
+    plan.route["allowed_methods"] = one_or_several(value)
     return None
 
 
@@ -147,7 +148,7 @@ def retry_methods(plan, value):
     """Check that it is what is so in any case (RFC 9110 section 9.2.2)."""
     always = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"}
     with_key = {f"{each} with Idempotency-Key" for each in ("POST", "PATCH")}
-    return set(value) <= always | with_key
+    return set(one_or_several(value)) <= always | with_key
 
 
 def cache(plan, value):
@@ -159,7 +160,7 @@ def cache(plan, value):
 
 def trusted_proxies(plan, value):
     if value:
-        plan.settings["restproxy.trusted_proxies"] = " ".join(value)
+        plan.settings["restproxy.trusted_proxies"] = " ".join(one_or_several(value))
 
 
 def x_forwarded(plan, value):
@@ -193,11 +194,16 @@ def add_request_headers(plan, value):
     plan.before += [transforms.set_request_header(*pair) for pair in value.items()]
 
 
+_RETURNS = re.compile(
+    r"""returns Response\(status=(\d+)(?:, body=b(['"])([^'"\\]*)\2)?\)"""
+)
+
+
 def request_transform(plan, value):
-    found = re.fullmatch(r"returns Response\(status=(\d+)\)", value)
+    found = _RETURNS.fullmatch(value)
     if found:
-        status = int(found[1])
-        plan.before.append(lambda call: Response(status=status))
+        status, body = int(found[1]), (found[3] or "").encode("utf-8")
+        plan.before.append(lambda call: Response(status=status, body=body))
         return None
     return transform(plan.before, value, lambda call: call.headers)
 
@@ -207,8 +213,8 @@ def response_transform(plan, value):
 
 
 def transform(listed, text, headers_of):
-    """Read ``raises``, ``raises HTTPForbidden``, ``sets X: y`` or ``removes X``."""
-    raised = re.fullmatch(r"raises(?: (HTTP\w+))?", text)
+    """Read ``raises``, ``raises HTTPConflict()``, ``sets X: y`` or ``removes X``."""
+    raised = re.fullmatch(r"raises(?: (HTTP\w+)(?:\(\))?)?", text)
     if raised:
         error = getattr(httpexceptions, raised[1]) if raised[1] else RuntimeError
 
@@ -233,7 +239,7 @@ def transform(listed, text, headers_of):
 
 
 def hide_response_headers(plan, value):
-    plan.after.append(transforms.remove_response_headers(*value))
+    plan.after.append(transforms.remove_response_headers(*one_or_several(value)))
 
 
 def cookie_domain(plan, value):
@@ -245,7 +251,7 @@ def cookie_path(plan, value):
 
 
 def drop_cookies(plan, value):
-    plan.before.append(transforms.drop_cookies(*value))
+    plan.before.append(transforms.drop_cookies(*one_or_several(value)))
 
 
 def cors(plan, value):
@@ -262,7 +268,8 @@ def cors(plan, value):
 
 def api_keys(plan, value):
     plan.route["api_key"] = True
-    plan.directives += [("add_api_key", each, hash_key(each)) for each in value]
+    for each in one_or_several(value):
+        plan.directives.append(("add_api_key", each, hash_key(each)))
 
 
 def backend_api_key(plan, value):
@@ -367,15 +374,21 @@ def retrying_tween_factory(handler, registry):
     return retrying_tween
 
 
+_LOOKS = re.compile(r"request\.(?:([^\W\d]\w*)|body_file\.read\((\d*)\))")
+
+
 def before_forward(plan, value):
-    """Look at something of the request before the view forwards it."""
-    owner, _, attribute = value.partition(".")
-    if owner != "request" or not attribute.isidentifier():
+    """Look at something of the request, or read of its body, before it is forwarded."""
+    found = _LOOKS.fullmatch(value)
+    if not found:
         return False
 
     def reading(view):
         def reads(context, request):
-            getattr(request, attribute)
+            if found[1]:
+                getattr(request, found[1])
+            else:
+                request.body_file.read(int(found[2] or -1))
             return view(context, request)
 
         return reads

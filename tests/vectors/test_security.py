@@ -840,8 +840,8 @@ TABLE: list[tuple[str, list[Try | Elsewhere | OnServers]]] = [
         [
             faults("test_backend_22_what_is_rewritten_is_limited"),
             elsewhere(
-                GATEWAY + "test_transforms.py::test_html_elements_are_taken_out",
-                GATEWAY + "test_transforms.py"
+                GATEWAY + "test_contents.py::test_html_elements_are_taken_out",
+                GATEWAY + "test_contents.py"
                 "::test_a_compressed_or_huge_body_is_not_filtered_but_an_error",
             ),
         ],

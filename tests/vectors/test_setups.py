@@ -83,6 +83,22 @@ COUNTS = {
         with_headers(XFF),
         seeing(X_Forwarded_For="6.6.6.6, $PEER"),
     ),
+    "methods in text": vector({"methods": "PUT"}, sees=NONE, gets=405),
+    "trusted_proxies in text": vector(
+        {"trusted_proxies": "127.0.0.1"},
+        with_headers(XFF),
+        seeing(X_Forwarded_For="6.6.6.6, $PEER"),
+    ),
+    "hide_response_headers in text": vector(
+        {"hide_response_headers": "X-A"},
+        backend=answering(("X-A", "1")),
+        gets={"status": 200, "headers_absent": ["X-A"]},
+    ),
+    "drop_cookies in text": vector(
+        {"drop_cookies": "ab"},
+        with_headers(("Cookie", "a=1; ab=2; b=3")),
+        seeing(Cookie="a=1; b=3"),
+    ),
     "x_forwarded": vector(
         {"x_forwarded": "append"},
         with_headers(XFF),
@@ -97,6 +113,14 @@ COUNTS = {
     "via is sent": vector({"via": "edge-1"}, sees=seeing(Via="1.1 edge-1")),
     "request_transform": vector(
         {"request_transform": "returns Response(status=403)"}, sees=NONE, gets=403
+    ),
+    "request_transform answers": vector(
+        {"request_transform": "returns Response(status=200, body=b'x')"},
+        sees=NONE,
+        gets={"status": 200, "body": "x"},
+    ),
+    "request_transform raises one that is made": vector(
+        {"request_transform": "raises HTTPForbidden()"}, sees=NONE, gets=403
     ),
     "request_transform raises": vector(
         {"request_transform": "raises HTTPConflict"}, sees=NONE, gets=409
@@ -170,6 +194,14 @@ COUNTS = {
         {**POST, "body": "[1234567]"},
         {"calls": 1, "body": "[1234567]"},
     ),
+    "before_forward reads": vector(
+        {"before_forward": "request.body_file.read()"}, POST, {"calls": 1, "body": "hi"}
+    ),
+    "before_forward reads a part": vector(
+        {"before_forward": "request.body_file.read(1)"},
+        POST,
+        {"calls": 1, "body": "hi"},
+    ),
     "before_forward of no JSON": vector(
         {"before_forward": "request.json_body"}, POST, NONE, gets=500
     ),
@@ -207,6 +239,9 @@ COUNTS = {
         {"affinity": "cookie"},
         gets={"status": 200, "headers_present": ["Set-Cookie"]},
         backend={"kind": "cluster", "destinations": ["respond", "respond"]},
+    ),
+    "a late answer": vector(
+        {"read_timeout": 0.3}, gets=504, backend={**OK, "delay_ms": 60_000}
     ),
     "silence": vector(
         {"read_timeout": 0.3, "retries": 1},
@@ -255,6 +290,7 @@ def test_each_value_counts(name, tmp_path, monkeypatch):
 OTHERS = {
     "via": "edge-2",
     "request_transform": "returns Response(status=404)",
+    "request_transform answers": "returns Response(status=200, body=b'y')",
     "response_transform": "sets X-A: 2",
     "sign_outbound": None,
     "cors of one": B,
@@ -289,6 +325,7 @@ def test_another_value_is_another_set_up(name, tmp_path, monkeypatch):
     [
         {"ratee": "1/minute"},
         {"request_transform": "returns nothing"},
+        {"request_transform": "returns Response(status=200, body='x')"},
         {"response_transform": "returns Response(status=418)"},
         {"token_validator": "ponders"},
         {"x_forwarded": "off"},
@@ -297,7 +334,10 @@ def test_another_value_is_another_set_up(name, tmp_path, monkeypatch):
         {"public": "strict"},
         {"pyramid": "set_something()"},
         {"before_forward": "sleep(1)"},
+        {"before_forward": "request.body_file.read(x)"},
+        {"before_forward": "request.body_file.close()"},
         {"retry_methods": ["POST"]},
+        {"retry_methods": "POST"},
         {"route": "/api/*path, prefix doubled"},
         {"methods": "some"},
         {"cors": "nobody"},
@@ -321,7 +361,7 @@ def test_a_set_up_that_is_not_understood_is_an_error(setup, tmp_path, monkeypatc
         {"expect_backend_sees": "not much"},
         {"expect_client_gets": {"statsu": 200}},
         {"expect_client_gets": {"headers": {"X-A": True}}},
-        {"backend_behaviour": {**OK, "delay_ms": 5}},
+        {"backend_behaviour": {**OK, "delay": 5}},
         {"backend_behaviour": {"kind": "blackhole", "seconds": 5}},
         {"backend_behaviour": {**STREAM, "then": "explode"}},
     ],

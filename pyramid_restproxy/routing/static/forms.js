@@ -77,13 +77,16 @@
     );
 
   // Where the server leads, else null. Without the tween fetch() has been there.
+  // Browsers follow a redirect to no other scheme; javascript: would be run here.
   const target = (response) => {
     const said = response.status === 200 && response.headers.get("Location");
     if (!said) return response.redirected ? new URL(response.url) : null;
-    const url = new URL(said, response.url);
-    // Browsers follow a redirect to no other scheme; javascript: would be run here.
-    if (!/^https?:$/.test(url.protocol)) throw new TypeError("not a web address");
-    return url;
+    try {
+      const url = new URL(said, response.url);
+      return /^https?:$/.test(url.protocol) ? url : null;
+    } catch {
+      return null; // the work is done all the same
+    }
   };
 
   const go = (url) => {

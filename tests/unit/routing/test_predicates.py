@@ -185,6 +185,13 @@ def test_not_works_for_the_type_of_the_body():
     assert testapp.post("/r", b"x", {"Content-Type": "a/b"}).text == "other"
 
 
+def test_what_pyramid_knows_of_routes_is_said_of_the_route():
+    with Configurator() as config:
+        known = {name for name, _ in config.get_predlist("route").sorter.sorted()}
+    # "custom" is written custom_predicates=
+    assert known - {"custom"} <= p.ROUTE_OPTIONS
+
+
 def test_options_of_the_route_and_of_its_views():
     switches = {"extensions": False, "method_override": False}
     route = {"xhr": True, "factory": "x", **switches}

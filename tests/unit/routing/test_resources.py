@@ -177,6 +177,49 @@ def test_where_the_route_of_a_resource_does_not_fit_another_may():
     assert testapp.get("/r/1").json == {"context": "old"}
 
 
+def test_who_is_logged_in_is_asked_of_the_route():
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_rest_resource("own", "/r", ReadWrite, is_authenticated=True)
+        config.add_rest_resource("all", "/r", ReadOnly, factory=lambda r: "all")
+        testapp = webtest.TestApp(config.make_wsgi_app())
+    assert testapp.get("/r/1").json == {"context": "all"}
+
+
+class Tenant:
+    """A predicate that an application adds."""
+
+    def __init__(self, value, config):
+        self.value = value
+
+    def text(self):
+        return f"tenant = {self.value}"
+
+    phash = text
+
+    def __call__(self, context, request):
+        return request.params.get("tenant") == self.value
+
+
+def test_predicates_of_the_application_are_those_of_views():
+    def configure(**options):
+        config = Configurator()
+        config.include("pyramid_restproxy")
+        config.add_rest_resource("r", "/r", ReadOnly, factory=lambda r: "x", **options)
+        return config
+
+    for options in ({"tenant": "a"}, {"views": {"show": {"tenant": "a"}}}):
+        config = configure(**options)
+        config.add_view_predicate("tenant", Tenant)
+        testapp = webtest.TestApp(config.make_wsgi_app())
+        assert testapp.get("/r/1?tenant=a").json == {"context": "x"}
+        assert testapp.get("/r/1?tenant=b", status=404)
+    config = configure(tenant="a")
+    config.add_route_predicate("tenant", Tenant)
+    with pytest.raises(ConfigurationError, match="Unknown view options"):
+        config.commit()
+
+
 def test_the_decorator_is_found_by_scan():
     with Configurator() as config:
         config.include("pyramid_restproxy")

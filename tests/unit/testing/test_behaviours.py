@@ -28,6 +28,17 @@ def test_respond():
     assert replies({"kind": "respond"})[0].body == b""
 
 
+def test_an_answer_that_is_late():
+    headers = [["X-Gw", "$GATEWAY"]]
+    told = {"kind": "respond", "body": "ok", "delay_ms": 50, "headers": headers}
+    with backend_playing(told) as backend:
+        sent = GET.replace(b"me", b"me\r\nX-Forwarded-Host: public")
+        reply = exchange(backend.authority, sent)
+        assert (reply.body, reply.get("X-Gw")) == (b"ok", "public")
+        head = exchange(backend.authority, GET.replace(b"GET", b"HEAD"), "HEAD")
+        assert (head.get("Content-Length"), head.body) == ("2", b"")
+
+
 def test_placeholders_are_filled():
     headers = [["X-At", "$BACKEND"], ["X-Port", "$BACKEND_PORT"], ["X-Gw", "$GATEWAY"]]
     line = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
@@ -101,6 +112,13 @@ def test_a_stream_that_breaks_off(then, headers):
     told = {"kind": "stream", "headers": headers, "chunks": ["a"], "then": then}
     (reply,) = replies(told)
     assert (reply.body, reply.truncated) == (b"a", True)
+
+
+def test_a_late_answer_is_none_when_the_client_leaves():
+    with backend_playing({"kind": "respond", "delay_ms": 60_000}) as backend:
+        with pytest.raises(TimeoutError):
+            exchange(backend.authority, GET, timeout=0.1)
+        assert len(backend.seen) == 1
 
 
 @pytest.mark.parametrize("slow", ["initial_delay_ms", "interval_ms"])

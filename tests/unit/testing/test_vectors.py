@@ -67,8 +67,12 @@ GETS_RIGHT = [
     {"headers_match": {"X-A": "^o"}},
     {"headers_if_200": {"X-A": "one"}},
     {"body": "ok"},
+    {"body": None},
+    {"body": ["no", "ok"]},
     {"body_same": True},
     {"reason": "OK"},
+    {"reason": ["Fine", "OK"]},
+    {"reason": None},
     {"interim": [100]},
     {"first_chunk": "o"},
     {"within_ms": 300},
@@ -91,7 +95,10 @@ GETS_WRONG = [
     {"headers_match": {"X-A": "^e"}},
     {"headers_if_200": {"X-A": "two"}},
     {"body": "no"},
+    {"body": ["no", ""]},
+    {"body": []},
     {"reason": "No"},
+    {"reason": ["No"]},
     {"interim": []},
     {"first_chunk": "ok"},
     {"within_ms": 150},
@@ -107,6 +114,8 @@ SEES_RIGHT = [
     {"calls": 2, "calls_max": 2},
     {"method": "POST", "target": ["/t", "/u"], "host": "$BACKEND"},
     {"body": "sent", "body_same": True},
+    {"method": ["GET", "POST"], "body": ["", "sent"]},
+    {"method": None, "body": None},
     {"headers": {"X-A": "one"}, "headers_absent": ["X-B"], "headers_present": ["X-A"]},
     {"second": {"method": "POST"}},
     {"same_header": "X-A"},
@@ -128,6 +137,7 @@ SEES_WRONG = [
     {"third": {"method": "POST"}},
     {"last": {"body": "other"}},
     {"method": "GET"},
+    {"method": ["GET", "PUT"]},
     {"target": "/u"},
     {"host": "c:1"},
     {"body": "other"},
@@ -214,6 +224,9 @@ def test_what_is_said_in_no_form_that_there_is():
     for wanted in (True, 7, {"X-A": "one"}):
         with pytest.raises(ValueError, match="expected text, a list, or null"):
             checked(vector({"headers": {"X-A": wanted}}))
+    for wanted in (True, 7, {"a": "b"}, ["ok", None]):
+        with pytest.raises(ValueError, match="expected text, a list of texts, or null"):
+            checked(vector({"body": wanted}))
 
 
 def test_the_longer_placeholder_comes_first():
