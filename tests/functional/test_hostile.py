@@ -17,10 +17,8 @@ from requests.adapters import HTTPAdapter
 
 from pyramid_restproxy.forwarding.destination import Destination
 from pyramid_restproxy.forwarding.fields import request_fields
-from pyramid_restproxy.forwarding.transforms import (
-    public_location,
-    rename_request_header,
-)
+from pyramid_restproxy.forwarding.locations import public_location
+from pyramid_restproxy.forwarding.transforms import rename_request_header
 from pyramid_restproxy.services.codecs import CborCodec, JsonCodec
 from pyramid_restproxy.services.values import Undecodable
 from pyramid_restproxy.testing import Answer, FakeBackend
