@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from pyramid.path import DottedNameResolver
 from pyramid.settings import asbool
@@ -254,6 +255,13 @@ def store_url(value: object) -> str:
         return ""
     if not re.fullmatch(r"rediss?://\S+", word):
         raise ValueError("expected 'memory' or redis://host:port/database")
+    try:
+        urlsplit(word).port  # noqa: B018 (it reads it)
+    except ValueError:  # its words may repeat a password
+        raise ValueError(
+            "its host or port is not valid; in a password '/', '#', '?' and '@' are "
+            "percent-encoded"
+        ) from None
     return word
 
 
@@ -299,6 +307,13 @@ def host_policy(value: object) -> str:
 _NO_VALUE = re.compile(r"[\r\n\0\u0100-\U0010ffff]")
 
 
+#: What frames a message or belongs to the connection is made by who sends it.
+_FRAMING = frozenset(
+    {"connection", "content-length", "expect", "keep-alive", "te", "trailer"}
+    | {"transfer-encoding", "upgrade"}
+)
+
+
 def fields(value: object) -> tuple[tuple[str, str], ...]:
     """Read header fields, ``Name: value``, one a line; or a mapping."""
     expected = "expected 'Name: value' in latin-1, one a line"
@@ -312,6 +327,8 @@ def fields(value: object) -> tuple[tuple[str, str], ...]:
     for name, content in pairs:
         if not TOKEN.fullmatch(name) or _NO_VALUE.search(content):
             raise ValueError(expected)
+        if name.lower() in _FRAMING:
+            raise ValueError(f"{name} is made anew for each request")
     return tuple(pairs)
 
 

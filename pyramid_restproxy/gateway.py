@@ -29,6 +29,7 @@ from pyramid_restproxy.settings import (
     Settings,
     parse_settings,
 )
+from pyramid_restproxy.trust.api_keys import WORD
 from pyramid_restproxy.trust.key_lines import PROFILES
 
 __all__ = ["BackendLine", "RouteLine", "main", "parse_backends", "parse_routes"]
@@ -60,6 +61,13 @@ def identity_option(value: str) -> dict[str, str]:
     return {name: by for name, _, by in pairs}
 
 
+def name_option(value: str) -> str:
+    """Read the name of a route, as API keys can name it."""
+    if not WORD.fullmatch(value):
+        raise ValueError("expected a name without ',', '=' or '#'")
+    return value
+
+
 #: Options of a route line: the argument of ``add_proxy_route``, and how it is read.
 ROUTE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "methods": ("allowed_methods", tokens),
@@ -82,6 +90,7 @@ ROUTE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "signed": ("signed", signed_option),
     "rate_limit": ("rate_limit", str),
     "rate_limit_by": ("rate_limit_by", str),
+    "name": ("name", name_option),
 }
 
 
@@ -196,8 +205,8 @@ def configure(config: Configurator, settings: Settings) -> None:
         for name, lines in settings.transforms.items()
     }
     for position, route in enumerate(parse_routes(settings.routes), 1):
-        name = f"{position} {route.pattern}"
         options = dict(route.options)
+        name = options.pop("name", f"{position} {route.pattern}")
         chosen = [_named(transforms, each) for each in options.pop("transforms", ())]
         config.add_proxy_route(
             name,
@@ -234,6 +243,8 @@ def main(global_config: Mapping[str, str], **settings: str) -> Router:
     :param settings: the settings of the ini file's section.
     :raises ConfigurationError: where a setting is not what it must be.
     """
+    general = {n: v for n, v in global_config.items() if n.startswith(PREFIX)}
+    settings = {**general, **settings}  # those of [DEFAULT]
     with Configurator(settings=settings) as config:
         config.include("pyramid_restproxy")
         parsed = parse_settings(settings)

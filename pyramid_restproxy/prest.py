@@ -13,10 +13,13 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
+from plaster import PlasterError
 from pyramid.exceptions import ConfigurationError
 from pyramid.interfaces import IRoutesMapper
 from pyramid.paster import bootstrap, setup_logging
@@ -52,6 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: the exit status: 0, or 1 where ``explain`` finds a refusal or
         ``backends`` a destination that does not answer.
     """
+    try:
+        status = _main(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has enough; the interpreter flushes once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def _main(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in CALLING:
         return CALLING[words[0]][0](words[1:])
@@ -60,14 +73,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "ini" not in options:
         try:
             return int(options.run(options, None, sys.stdout))
-        except (ConfigurationError, OSError) as error:  # for the user to mend
+        except BrokenPipeError:
+            raise
+        except (ConfigurationError, OSError, ValueError) as error:  # for the user
             parser.error(str(error))
     file = options.ini.partition("#")[0]
     if "://" not in file and not os.path.exists(file):
         parser.error(f"there is no file {file!r}")
-    setup_logging(options.ini)
-    with bootstrap(options.ini) as environment:
+    with _started(parser, options.ini) as environment:
         return int(options.run(options, environment["registry"], sys.stdout))
+
+
+def _started(parser: argparse.ArgumentParser, ini: str) -> Any:
+    """Start the application of an ini file; what the user can mend is told in a line.
+
+    Other faults of the application keep their traceback.
+    """
+    try:
+        setup_logging(ini)
+        return bootstrap(ini)
+    except (ConfigurationError, PlasterError, OSError) as error:
+        parser.error(str(error))
+    except LookupError as error:
+        if "No section" not in str(error):
+            raise
+        parser.error(str(error))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -206,7 +236,8 @@ def _request(options: argparse.Namespace, registry: Registry) -> Request:
     for header in options.header:
         name, _, value = header.partition(":")
         headers[name.strip()] = value.strip()
-    request = Request.blank(options.path, method=options.method, headers=headers)
+    path = re.sub(r"[^\0-\x7f]+", lambda found: quote(found[0]), options.path)
+    request = Request.blank(path, method=options.method, headers=headers)
     if body:
         request.body = body
     request.registry = registry

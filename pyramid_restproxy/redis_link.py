@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from pyramid.exceptions import ConfigurationError
+
 from pyramid_restproxy.exceptions import needs
 
 __all__ = ["RedisAway", "RedisLink"]
@@ -63,6 +65,12 @@ class RedisLink:
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),  # a pause is better than waiting thrice
         )
+        try:
+            self._redis.connection_pool.make_connection()  # it connects to nothing yet
+        except (TypeError, ValueError):
+            raise ConfigurationError(
+                f"{wanted_by}: the URL has an option that Redis connections do not have"
+            ) from None
         self._errors = (redis.RedisError, OSError)
         self._refusals = redis.ResponseError  # not while it loads: that is no answer
         self._wanted_by = wanted_by

@@ -66,6 +66,8 @@ def _check_url(backend: str, url: str) -> None:
         problem = "it must begin with http://, https:// or http+unix://"
     elif not parts.hostname:
         problem = "it has no host"
+    elif "," in parts.netloc or url.endswith(","):
+        problem = "it has a comma; blanks separate URLs"
     elif parts.fragment or "#" in url:
         problem = "it must not have a fragment"
     elif any(not "!" <= character <= "~" for character in url):

@@ -200,7 +200,8 @@ def parse_transforms(setting: str, lines: Iterable[str]) -> TransformList:
     request: list[RequestTransform] = []
     response: list[ResponseTransform] = []
     for line in lines:
-        name, _, rest = line.strip().partition(" ")
+        name, *more = line.split(None, 1)
+        rest = more[0] if more else ""
         try:
             if name in ON_REQUEST or name == "request_transform":
                 request.append(_made(name, ON_REQUEST.get(name), rest.strip()))
@@ -212,7 +213,8 @@ def parse_transforms(setting: str, lines: Iterable[str]) -> TransformList:
                     + ", ".join([*ON_REQUEST, *ON_RESPONSE, *CALLS])
                 )
         except ValueError as error:
-            raise ConfigurationError(f"{setting}: {name!r}: {error}") from error
+            shown = repr(name) if name.isidentifier() else "..."  # the rest is in it
+            raise ConfigurationError(f"{setting}: {shown}: {error}") from error
     return TransformList(tuple(request), tuple(response))
 
 

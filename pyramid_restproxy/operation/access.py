@@ -36,7 +36,7 @@ def access_line(
     environ = request.environ
     line = {
         "method": environ["REQUEST_METHOD"],
-        "path": environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""),
+        "path": _path(environ),
         "status": status,
         "seconds": round(seconds, 6),
         "client": environ.get("REMOTE_ADDR"),
@@ -46,6 +46,12 @@ def access_line(
     return json.dumps(
         {name: value for name, value in line.items() if value is not None}
     )
+
+
+def _path(environ: dict[str, Any]) -> str:
+    """Return the path as people read it: WSGI has UTF-8 as if it were Latin-1."""
+    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 class Losses:

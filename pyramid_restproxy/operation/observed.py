@@ -16,6 +16,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from pyramid_restproxy.exceptions import RequestRefused
+from pyramid_restproxy.forwarding.forwarded import TrustedProxies, client_address
 from pyramid_restproxy.forwarding.forwarder import FORWARDED
 from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.operation.access import access_line, log, losses, write_line
@@ -112,7 +113,7 @@ def observed_tween_factory(handler: Handler, registry: Registry) -> Handler:
         if metrics is not None:
             metrics.request_over(story.request, story.status, seconds, story.broken)
         if settings.access_log:
-            facts = _facts(story)
+            facts = _facts(story, trusted)
             write_line(access_line(story.request, story.status, seconds, facts))
 
     def lost() -> None:
@@ -185,10 +186,11 @@ def _refusal(request: Request, settings: Settings) -> Response:
     return problem_response(problem, request, settings, refused.headerlist)
 
 
-def _facts(story: Story) -> dict[str, Any]:
+def _facts(story: Story, trusted: TrustedProxies) -> dict[str, Any]:
     environ = story.request.environ
     forwarded = environ.get(FORWARDED, {})
     return {
+        "client": client_address(environ, trusted) or None,
         "request_id": story.request_id,
         "trace_id": trace_id(environ),
         "broken": story.broken or None,

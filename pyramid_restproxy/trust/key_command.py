@@ -30,7 +30,7 @@ def add_parser(commands: Any) -> None:
     new.add_argument("name", help="who will use it")
     new.add_argument("--route", action="append", default=[], help="only this route")
     new.add_argument("--scope", action="append", default=[], help="what it allows")
-    new.add_argument("--days", type=float, help="how long it is good")
+    new.add_argument("--days", type=_days, help="how long it is good")
     new.set_defaults(run=_new)
     listed = actions.add_parser("list", help="list the keys")
     listed.set_defaults(run=_list)
@@ -40,6 +40,14 @@ def add_parser(commands: Any) -> None:
     new.add_argument("--file", help="restproxy.api_keys.file; else the line is shown")
     for parser in (listed, revoke):
         parser.add_argument("--file", required=True, help="restproxy.api_keys.file")
+
+
+def _days(word: str) -> float:
+    """Read a number of days that the calendar has."""
+    days = float(word)
+    if not abs(days) < 1e6:  # nan is not
+        raise ValueError
+    return days
 
 
 def _new(options: argparse.Namespace, registry: None, out: io.TextIOBase) -> int:

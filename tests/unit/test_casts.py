@@ -107,3 +107,18 @@ def test_a_field_without_a_colon_is_not_repeated():
     with pytest.raises(ValueError, match="one a line") as caught:
         casts.fields("thesecret")
     assert "thesecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", ["s3cret/x", "s3cret#x", "s3cret?x"])
+def test_a_password_that_is_not_escaped_is_not_repeated(password):
+    """Bug: it stood in the message, as a port."""
+    with pytest.raises(ValueError, match="percent-encoded") as caught:
+        casts.store_url(f"redis://:{password}@host:6379/0")
+    assert "s3cret" not in str(caught.value) and caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Connection"])
+def test_what_frames_a_message_is_no_field_to_be_set(name):
+    """Bug: the body of a client became a second request."""
+    with pytest.raises(ValueError, match="made anew"):
+        casts.fields(f"{name}: 3")

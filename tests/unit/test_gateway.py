@@ -377,3 +377,30 @@ def test_transforms_of_settings():
 def test_settings_that_make_no_gateway(settings, says):
     with pytest.raises((ConfigurationError, ConfigurationExecutionError), match=says):
         gateway.main({}, **settings)
+
+
+def test_a_key_is_good_for_routes_that_have_a_name():
+    """Bug: those of lines had names that no key could say."""
+    key, hashed = new_key("mobile")
+    with FakeBackend(Answer()) as backend:
+        settings = {
+            "restproxy.backends": f"b = {backend.url}",
+            "restproxy.routes": "/a -> b api_key=true name=a\n/b -> b api_key=true",
+            "restproxy.api_keys": f"mobile {hashed} routes=a",
+        }
+        client = webtest.TestApp(gateway.main({}, **settings))
+        client.get("/a", headers={"api-key": key})
+        client.get("/b", headers={"api-key": key}, status=403)
+    with pytest.raises(ConfigurationError, match="expected a name"):
+        gateway.parse_routes(["/a -> b name=a#"])
+
+
+def test_settings_of_the_default_section_count():
+    """Bug: they were ignored, misspelt ones too."""
+    wanted = {"restproxy.allowed_hosts": "a.example", "here": "/x"}
+    testapp = webtest.TestApp(gateway.main(wanted))
+    assert testapp.get("/", status=421)
+    own = {"restproxy.allowed_hosts": "localhost"}
+    assert webtest.TestApp(gateway.main(wanted, **own)).get("/", status=404)
+    with pytest.raises(ConfigurationError, match="bogus"):
+        gateway.main({"restproxy.bogus": "1"})

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pathlib
+import subprocess
+import sys
+
 import pytest
 from pyramid.config import Configurator
 from pyramid.response import Response
@@ -189,3 +193,43 @@ def test_help_has_no_marks_of_rest(capsys):
     with pytest.raises(SystemExit):
         prest.main(["--help"])
     assert "``" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "content, section, says",
+    [("restproxy.bogus = 1", "", "restproxy.bogus"), ("", "#no", "No section 'no'")],
+)
+def test_an_application_that_cannot_start_is_the_users_to_mend(
+    ini, capsys, content, section, says
+):
+    text = pathlib.Path(ini).read_text()
+    pathlib.Path(ini).write_text(text.replace(":main\n[", f":main\n{content}\n["))
+    with pytest.raises(SystemExit) as caught:
+        prest.main(["routes", ini + section])
+    assert caught.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_a_fault_of_the_application_keeps_its_traceback(tmp_path):
+    path = tmp_path / "app.ini"
+    path.write_text("[app:main]\nuse = call:tests.unit.test_prest:faulty\n")
+    with pytest.raises(LookupError, match="of its own"):
+        prest.main(["routes", str(path)])
+
+
+def faulty(global_config, **settings):
+    raise LookupError("of its own")
+
+
+def test_a_path_may_be_written_as_people_write_it(ini, capsys):
+    status, out = run(capsys, "explain", ini, "GET", "/posts/ü")
+    assert status == 0 and "{'id': 'ü'}" in out
+
+
+def test_who_reads_may_have_enough(ini):
+    code = "import sys; from pyramid_restproxy.prest import main; sys.exit(main())"
+    command = [sys.executable, "-W", "ignore", "-c", code, "routes", ini]
+    asked = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    asked.stdout.close()
+    with asked.stderr:
+        assert asked.stderr.read() == b""
+    assert asked.wait(30) == 1

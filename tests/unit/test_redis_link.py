@@ -9,6 +9,7 @@ import threading
 from contextlib import contextmanager
 
 import pytest
+from pyramid.exceptions import ConfigurationError
 
 from pyramid_restproxy.exceptions import MissingExtra
 from pyramid_restproxy.redis_link import RedisAway, RedisLink
@@ -181,3 +182,10 @@ def test_one_that_loads_is_left_alone(caplog):
         thread.join(10)
     assert link.failures == len(handled) == 1
     assert "does not answer: BusyLoadingError" in caplog.text
+
+
+def test_an_option_that_there_is_not_is_refused_at_once_and_not_repeated():
+    """Bug: each request was a 500."""
+    with pytest.raises(ConfigurationError, match="a test: the URL has an option") as it:
+        RedisLink("redis://:s3cret@h/0?foo=bar", "a test", 0.01, 1.0)
+    assert "s3cret" not in str(it.value)

@@ -42,6 +42,9 @@ def test_destinations(url, authority, base, query):
         ("http://h/%zz", "escape"),
         ("http://h/x%00", "control character"),
         ("http+unix://%2Frun%2Fb.sock/..", "dot segment"),
+        ("http://h,", "comma"),
+        ("http://h/x,", "comma"),
+        ("http://h,http://i", "comma"),
         (7, "not a URL"),
     ],
 )

@@ -160,3 +160,10 @@ def stamp_request(call):
 
 def stamp_response(call, answer):
     answer.headers.set("X-Stamp", "s")
+
+
+def test_any_white_space_ends_the_name_and_what_is_no_name_is_not_repeated():
+    assert parse_transforms("s", ["set_request_header\tX-Key: v"]).request
+    with pytest.raises(ConfigurationError) as caught:
+        parse_transforms("s", ["set_request_header:X-Key:s3cret"])
+    assert "s3cret" not in str(caught.value)

@@ -117,3 +117,8 @@ def test_handlers_of_loggers_above_are_watched_as_far_as_lines_go(counted):
     counted.watch(below)
     below.error("lost")
     assert counted.count == 2
+
+
+def test_a_path_is_told_as_people_read_it():
+    request = Request.blank("/api/%C3%BC%ff")
+    assert json.loads(access_line(request, 200, 0.0, {}))["path"] == "/api/ü\ufffd"

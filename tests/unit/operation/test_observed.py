@@ -297,3 +297,12 @@ def test_without_a_drain_nobody_counts_what_is_not_closed():
     content = Request.blank("/own").call_application(app)[2]
     del content
     gc.collect()
+
+
+@pytest.mark.parametrize("peer, client", [("10.0.0.1", "192.0.2.7"), ("10.0.0.2",) * 2])
+def test_a_line_names_the_client_that_a_trusted_proxy_names(access, peer, client):
+    """Bug: all lines behind a proxy named the proxy."""
+    settings = {**LOGGED, "restproxy.trusted_proxies": "10.0.0.1"}
+    app = webtest.TestApp(application(settings), extra_environ={"REMOTE_ADDR": peer})
+    app.get("/own", headers={"X-Forwarded-For": "192.0.2.7"})
+    assert lines(access)[0]["client"] == client

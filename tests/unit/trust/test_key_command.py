@@ -73,3 +73,17 @@ def test_a_broken_file_is_left_alone(keys, capsys):
         keys("new", "a")
     assert "line 1" in capsys.readouterr().err
     assert keys.path.read_text() == "nonsense\n"
+
+
+@pytest.mark.parametrize("days", ["nan", "inf", "1e9", "x"])
+def test_days_that_are_none(days, capsys):
+    with pytest.raises(SystemExit) as caught:
+        prest.main(["keys", "new", "a", "--days", days])
+    assert caught.value.code == 2 and "--days" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_text(keys, capsys):
+    keys.path.write_bytes(b"\xff\xfe")
+    with pytest.raises(SystemExit) as caught:
+        keys("list")
+    assert caught.value.code == 2
