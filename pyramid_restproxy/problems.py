@@ -65,6 +65,7 @@ from pyramid_restproxy.settings import Settings, settings_of
 
 __all__ = [
     "Problem",
+    "fields_of",
     "forbid_sniffing",
     "includeme",
     "instance_of",
@@ -213,7 +214,9 @@ def to_envelope(problem: Problem) -> str:
     """Write the older shape, ``{"error": {"code", "type", "message"}}``."""
     message = problem.detail or problem.title
     error = {"code": problem.status, "type": problem.title, "message": message}
-    return json.dumps({"error": error | dict(problem.members)})
+    told = error | dict(problem.members)
+    # The same as in the response, as in the newer shape.
+    return json.dumps({"error": told | {"code": problem.status}})
 
 
 def to_xml(problem: Problem) -> str:
@@ -369,7 +372,7 @@ def problem_response(
     reads_accept = _reads_accept(request)
     accept = request.environ.get("HTTP_ACCEPT") if reads_accept else None
     chosen = choose_format(FORMATS[settings.errors], extension, accept)
-    kept = list(_fields(headers or ()))
+    kept = list(fields_of(headers or ()))
     kept += [("Content-Type", chosen.content_type)]
     if chosen is HTML:
         body = _html_page(problem, request, settings)
@@ -398,7 +401,7 @@ def _reads_accept(request: Request) -> bool:
     return bool(getattr(state, "reads_accept", True))
 
 
-def _fields(given: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
+def fields_of(given: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
     """Yield the fields that an error document can be sent with."""
     for name, value in given:
         if name.lower() in ("content-type", "content-length"):
@@ -459,6 +462,8 @@ def problems_tween_factory(handler: Handler, registry: Registry) -> Handler:
         require_template(registry, settings.error_template, wanted_by)
 
     def problems_tween(request: Request) -> Response:
+        # PEP 3333: it may be absent where it is empty; from here on it is there.
+        request.environ.setdefault("PATH_INFO", "")
         try:
             response = handler(request)
         except Exception as error:  # the outermost boundary: nothing is hidden,

@@ -63,7 +63,7 @@ class Tracing:
     def _describe(self, span: Any, request: Request, response: Response) -> None:
         method, route = request.environ["REQUEST_METHOD"], request.matched_route
         span.set_attribute("http.request.method", method)
-        span.set_attribute("url.path", request.environ["PATH_INFO"])
+        span.set_attribute("url.path", request.environ.get("PATH_INFO", ""))
         span.set_attribute("http.response.status_code", response.status_int)
         if route is not None:
             span.update_name(f"{method} {route.pattern}")

@@ -9,7 +9,7 @@ from pyramid.request import Request
 
 from pyramid_restproxy.interfaces import Representation
 from pyramid_restproxy.renderers.base import RendererFactory
-from pyramid_restproxy.renderers.plain import Plain
+from pyramid_restproxy.renderers.plain import Plain, encodable
 
 __all__ = ["REPRESENTATION", "CborFactory"]
 
@@ -29,4 +29,8 @@ class CborFactory(RendererFactory):
         """Write a value; bytes stay bytes."""
         import cbor2
 
-        return cbor2.dumps(Plain(registry, request, native=(bytes,)).plain(value))
+        plain = Plain(registry, request, native=(bytes,)).plain(value)
+        try:
+            return cbor2.dumps(plain)
+        except UnicodeEncodeError:  # seldom: most texts need not be looked through
+            return cbor2.dumps(encodable(plain))

@@ -9,7 +9,7 @@ from pyramid.request import Request
 
 from pyramid_restproxy.interfaces import Representation
 from pyramid_restproxy.renderers.base import RendererFactory
-from pyramid_restproxy.renderers.plain import Plain
+from pyramid_restproxy.renderers.plain import REPLACING, Plain
 
 __all__ = ["REPRESENTATION", "MessagePackFactory"]
 
@@ -41,4 +41,6 @@ class MessagePackFactory(RendererFactory):
                 raise ValueError(f"MessagePack has no integers over 64 bits: {obj}")
             return plain.default(obj)
 
-        return msgpack.packb(value, use_bin_type=True, default=default)
+        return msgpack.packb(
+            value, use_bin_type=True, default=default, unicode_errors=REPLACING
+        )

@@ -8,6 +8,7 @@ adapter of the application's ``json`` renderer; the rest has a built-in form.
 from __future__ import annotations
 
 import base64
+import codecs
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, time
@@ -22,7 +23,9 @@ from pyramid.renderers import JSON
 from pyramid.request import Request
 from zope.interface import providedBy
 
-__all__ = ["MAX_DEPTH", "Plain", "json_renderer"]
+from pyramid_restproxy.markup import REPLACEMENT
+
+__all__ = ["MAX_DEPTH", "REPLACING", "Plain", "encodable", "json_renderer"]
 
 #: How deep lists, mappings and converted objects may lie in each other.
 MAX_DEPTH = 100
@@ -65,6 +68,27 @@ def json_renderer(registry: Registry | None) -> Any:
     if registry is None:
         return None
     return registry.queryUtility(IRendererFactory, name="json")
+
+
+def _replace(error: UnicodeEncodeError) -> tuple[bytes, int]:
+    octets = REPLACEMENT.encode("utf-8")  # from a handler, UTF-8 takes no other text
+    return octets * (error.end - error.start), error.end
+
+
+#: The error handler of codecs that writes U+FFFD for lone surrogates.
+REPLACING = "pyramid_restproxy.replacing"
+codecs.register_error(REPLACING, _replace)  # type: ignore[arg-type]
+
+
+def encodable(plain: Any) -> Any:
+    """Return plain data with U+FFFD for each lone surrogate, which UTF-8 has not."""
+    if isinstance(plain, dict):
+        return {encodable(key): encodable(each) for key, each in plain.items()}
+    if isinstance(plain, list):
+        return [encodable(each) for each in plain]
+    if isinstance(plain, str):
+        return plain.encode("utf-8", REPLACING).decode("utf-8")
+    return plain
 
 
 class Plain:

@@ -7,6 +7,7 @@ import math
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from xml.sax.saxutils import escape
 
 from pyramid.registry import Registry
 from pyramid.request import Request
@@ -26,8 +27,8 @@ REPRESENTATION = Representation(
     renderer="xlsx",
 )
 
-# The limits of the program: rows (header included), columns, characters of a cell,
-# and the integers that its numbers, which are doubles, can hold.
+# The limits of the program: rows (header included), columns, characters of a cell
+# (UTF-16 code units), and the integers that its numbers, which are doubles, can hold.
 _MAX_ROWS = 1_048_576
 _MAX_COLUMNS = 16_384
 _MAX_TEXT = 32_767
@@ -97,9 +98,25 @@ def _write(sheet: Any, row: int, column: int, cell: Cell) -> None:
 def _is_number(cell: int | float | Decimal) -> bool:
     if isinstance(cell, int):
         return abs(cell) <= _MAX_INTEGER
+    if isinstance(cell, Decimal):  # of which the program keeps 15 digits
+        return cell.is_finite() and Decimal(f"{float(cell):.15G}") == cell
     return math.isfinite(cell)
 
 
 def _text(text: str) -> str:
-    text = carriable(text)
-    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"
+    """Return what the library writes as this text, or as its beginning."""
+    text = _cut(carriable(text))
+    if not (text.startswith("<r>") and text.endswith("</r>")):
+        return text
+    # The library takes this for markup that it has made itself, and escapes nothing.
+    markup = f'<r><t xml:space="preserve">{escape(text)}</t></r>'
+    return markup if _cut(markup) == markup else f"{text[:-1]}…"
+
+
+def _cut(text: str) -> str:
+    """Return a text that a cell can hold; the library would cut it without a sign."""
+    units = text.encode("utf-16-le")
+    if len(units) <= 2 * _MAX_TEXT:
+        return text
+    kept = units[: 2 * (_MAX_TEXT - 1)].decode("utf-16-le", "ignore")
+    return f"{kept}…"  # ignored is half of a pair

@@ -36,6 +36,7 @@ __all__ = [
     "allowed",
     "answer",
     "fitting",
+    "method_set",
     "options_response",
     "path_methods",
     "reachable",
@@ -168,7 +169,7 @@ def fitting(request: Request) -> list[Fit]:
         for route, match, cut in mapper.matching(path_of(request)):
             request.path_extension = cut or None  # the predicates may look at it
             info = {"match": match, "route": route}
-            sets = [(each, _method_set(each)) for each in route.predicates]
+            sets = [(each, method_set(each)) for each in route.predicates]
             if route is matched or all(m or each(info, request) for each, m in sets):
                 own = tuple(methods for _, methods in sets if methods)
                 found.append(Fit(route, cut or None, own))
@@ -216,7 +217,7 @@ def _listed_of(fit: Fit, catalogue: Catalogue) -> frozenset[str]:
     return frozenset[str]().union(*(each.listed() for each in fit.restrictions))
 
 
-def _method_set(predicate: object) -> MethodSet | None:
+def method_set(predicate: object) -> MethodSet | None:
     if isinstance(predicate, RequestMethodPredicate):
         return MethodSet(frozenset(predicate.val))
     inner = getattr(predicate, "func", predicate)

@@ -24,6 +24,7 @@ from webob.acceptparse import Accept
 
 from pyramid_restproxy.casts import SEVERAL, several
 from pyramid_restproxy.exceptions import NotAcceptable
+from pyramid_restproxy.grammar import media_type_of
 from pyramid_restproxy.interfaces import IRepresentations, Representation
 from pyramid_restproxy.negotiation import add_vary
 from pyramid_restproxy.problems import (
@@ -363,8 +364,10 @@ def _advertise(
     if request.method not in ("GET", "HEAD") or not 200 <= response.status_int < 300:
         return
     own = alternate_path(request, choice.representation)
-    if own:
-        response.headers["Content-Location"] = own
+    # A response of the view's own may be something else, and say itself where it is.
+    sent = media_type_of(response.headers.get("Content-Type"))
+    if own and sent == media_type_of(choice.content_type):
+        response.headers.setdefault("Content-Location", own)
     for each in offers.representations:
         href = alternate_path(request, each)
         if href and each is not choice.representation:

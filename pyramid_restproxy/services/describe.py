@@ -169,20 +169,23 @@ def openapi(
     if server:
         document["servers"] = [{"url": server}]
     return document | {
-        "paths": resource_paths(registry) | _paths(found, schemas),
+        "paths": _paths(found, schemas, resource_paths(registry)),
         "components": {"schemas": {PROBLEM: _PROBLEM} | schemas.components},
     }
 
 
-def _paths(services: Sequence[Service], schemas: _Schemas) -> dict[str, Any]:
-    """Describe services by path, those that have one."""
-    paths = {}
+def _paths(
+    services: Sequence[Service], schemas: _Schemas, known: dict[str, Any]
+) -> dict[str, Any]:
+    """Describe services by path, those that have one, beside the paths known."""
+    paths = dict(known)
     for service in services:
         template = path_template(service.pattern)
         if template is not None:
             path, parameters = template
-            item = {"parameters": parameters} if parameters else {}
-            paths[path] = {**item, "post": _operation(service, schemas)}
+            item: dict[str, Any] = {"parameters": parameters} if parameters else {}
+            item["post"] = _operation(service, schemas)
+            paths[path] = paths.get(path, {}) | item
     return paths
 
 
@@ -209,7 +212,6 @@ def _operation(service: Service, schemas: _Schemas) -> dict[str, Any]:
         "required": [each.name for each in parameters if each.required],
         "additionalProperties": False,
     }
-    answer = schemas.of(service.contract.returns)
     problem = {"$ref": f"#/components/schemas/{PROBLEM}"}
     summary, _, rest = service.doc.partition("\n")
     operation = {
@@ -223,7 +225,7 @@ def _operation(service: Service, schemas: _Schemas) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": "What the service returns.",
-                "content": {c.media_type: {"schema": answer} for c in service.codecs},
+                "content": _answers(service, schemas),
             },
             "default": {
                 "description": "What went wrong.",
@@ -234,6 +236,14 @@ def _operation(service: Service, schemas: _Schemas) -> dict[str, Any]:
         },
     }
     return {name: value for name, value in operation.items() if value != ""}
+
+
+def _answers(service: Service, schemas: _Schemas) -> dict[str, Any]:
+    """Describe what a service returns by media type."""
+    if service.contract.streams:  # of items, progress and an end: there is no schema
+        return {codec.stream_type: {} for codec in service.codecs}
+    answer = schemas.of(service.contract.returns)
+    return {codec.media_type: {"schema": answer} for codec in service.codecs}
 
 
 def _with_default(schema: dict[str, Any], parameter: Parameter) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pyramid.interfaces import IRoutesMapper
 from pyramid.registry import Registry
 
 from pyramid_restproxy.routing.catalogue import ViewRow, catalogue_of
+from pyramid_restproxy.routing.refusals import method_set
 
 __all__ = ["PROBLEM", "path_template", "resource_paths"]
 
@@ -46,23 +47,26 @@ def path_template(pattern: str) -> tuple[str, list[dict[str, Any]]] | None:
 
 def resource_paths(registry: Registry) -> dict[str, Any]:
     """Describe the negotiated views of an application by path and method."""
-    catalogue, found = catalogue_of(registry), {}
+    catalogue = catalogue_of(registry)
+    found: dict[str, Any] = {}
     for route in registry.getUtility(IRoutesMapper).get_routes():
         rows = [row for row in catalogue.of_route(route.name) if row.offers]
         template = path_template(route.pattern)
         if rows and template is not None:
             path, parameters = template
             item = {"parameters": parameters} if parameters else {}
-            found[path] = {**item, **_operations(route.name, rows)}
+            # Several routes may share a path; the first one answers.
+            found[path] = item | _operations(route, rows) | found.get(path, {})
     return found
 
 
-def _operations(route: str, rows: list[ViewRow]) -> dict[str, Any]:
+def _operations(route: Any, rows: list[ViewRow]) -> dict[str, Any]:
+    restrictions = [each for each in map(method_set, route.predicates) if each]
     return {
-        method.lower(): _operation(route, method, row)
+        method.lower(): _operation(route.name, method, row)
         for row in rows
         for method in METHODS
-        if method in row.methods
+        if method in row.methods and all(method in each for each in restrictions)
     }
 
 

@@ -36,8 +36,13 @@ from pyramid_restproxy.exceptions import (
 )
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies, is_https
 from pyramid_restproxy.grammar import media_type_of
-from pyramid_restproxy.negotiation import best
-from pyramid_restproxy.problems import problem_of, to_envelope
+from pyramid_restproxy.negotiation import add_vary, best
+from pyramid_restproxy.problems import (
+    fields_of,
+    forbid_sniffing,
+    problem_of,
+    to_envelope,
+)
 from pyramid_restproxy.routing.override import from_client, is_seekable
 from pyramid_restproxy.services.codecs import Codec
 from pyramid_restproxy.services.codecs.pieces import Buffer, size_of
@@ -229,6 +234,8 @@ class ServiceView:
     ) -> Response:
         response = Response(status=200, content_type=writer.stream_type)
         response.app_iter = Records(items, writer, self, request)
+        add_vary(response.headerlist, "Accept")
+        forbid_sniffing(response.headerlist)
         response.headers["X-Accel-Buffering"] = "no"  # nginx would hold items back
         return response
 
@@ -278,11 +285,12 @@ class ServiceView:
         status, document = self.document(error, request)
         made = ServiceFailed(status)
         if isinstance(error, HTTPException):
-            made.headerlist = [
-                (name, value)
-                for name, value in error.headerlist
-                if name.lower() not in ("content-type", "content-length")
-            ]
+            made.headerlist = list(fields_of(error.headerlist))
+            made.empty_body = error.empty_body
+        add_vary(made.headerlist, "Accept")
+        if made.empty_body:  # 204, 205, 304: RFC 9110 section 6.4.1
+            return made
+        forbid_sniffing(made.headerlist)
         made.body = b"".join(writer.encode(document))
         made.content_type = writer.problem_type
         return made

@@ -269,6 +269,29 @@ def test_the_envelope():
     )
 
 
+def test_the_code_of_the_envelope_is_the_status():
+    """A member of the error's own took its place."""
+    error = HTTPConflict("taken")
+    error.problem_members = {"code": 7, "more": 1}
+    answer = get(error, settings={"restproxy.errors": "envelope"})
+    assert answer.json["error"] == {
+        "code": 409,
+        "type": "Conflict",
+        "message": "taken",
+        "more": 1,
+    }
+
+
+@pytest.mark.parametrize("script_name, instance", [("", None), ("/shop", "/shop")])
+def test_a_server_may_leave_out_an_empty_path(script_name, instance):
+    """PEP 3333 lets it; the error had an error then."""
+    request = Request.blank("/")
+    request.script_name = script_name
+    del request.environ["PATH_INFO"]
+    answer = request.get_response(app().app)
+    assert (answer.status_int, answer.json.get("instance")) == (404, instance)
+
+
 def test_a_page_of_the_applications_own(tmp_path):
     text = "own {{ status }} {{ title }} {{ detail }} {{ instance }}"
     (tmp_path / "error.jinja2").write_text(text)

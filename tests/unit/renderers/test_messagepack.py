@@ -37,3 +37,9 @@ def test_integers_over_64_bits(render, number):
 def test_an_object_that_never_ends(render):
     with pytest.raises(ValueError):
         render("msgpack", Endless())
+
+
+def test_a_lone_surrogate_is_replaced(render):
+    """It was a 500, and JSON of a client's can bring one."""
+    found = msgpack.unpackb(render("msgpack", {"k\udfff": ["x\ud800y", b"\xff"]}))
+    assert found == {"k\ufffd": ["x\ufffdy", b"\xff"]}

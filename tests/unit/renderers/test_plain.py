@@ -17,7 +17,7 @@ from markupsafe import Markup
 from pyramid.renderers import JSON
 from pyramid.threadlocal import get_current_registry
 
-from pyramid_restproxy.renderers.plain import Plain
+from pyramid_restproxy.renderers.plain import Plain, encodable
 
 Point = namedtuple("Point", "x y")
 Color = enum.Enum("Color", {"RED": "red"}, type=str)
@@ -190,3 +190,15 @@ def test_the_hook_of_encoders_agrees_with_the_walk(value):
     plain = Plain()
     written = json.dumps(value, default=plain.default)
     assert written == json.dumps(plain.plain(value))
+
+
+def test_each_lone_surrogate_is_one_replacement_character():
+    value = {"\udfff\ud800a": ["é\U0001f642\ud83d", 1, None, b"\xff"]}
+    assert encodable(value) == {
+        "\ufffd\ufffda": ["é\U0001f642\ufffd", 1, None, b"\xff"]
+    }
+
+
+@given(st.text())
+def test_text_that_utf_8_has_stays(text):
+    assert encodable(text) == text

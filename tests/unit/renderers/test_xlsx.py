@@ -89,3 +89,68 @@ def test_no_cell_is_ever_a_formula(cells):
     sheet = sheet_of(to_xlsx(([str(cell) for cell in cells], [cells])))
     for row in sheet.rows:
         assert all(cell.data_type != "f" and not cell.hyperlink for cell in row)
+
+
+SMILE = "\U0001f642"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<r><t>x</t></r>",
+        "<r></broken></r>",
+        "<r>&amp; _x0041_ \n </r>",
+        "<r></r>",
+        "<r>",
+    ],
+)
+def test_text_that_looks_like_the_librarys_own_markup_is_text(render, text):
+    """It was written as it is, and the file could not be read, or said more."""
+    assert cells_of(render("xlsx", [{text: text}])) == [[text], [text]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<r>{'<' * 20_000}</r>",
+        f"<r>{SMILE * 16_300}</r>{'x' * 200}",
+        # cut by the library, without a sign, it ended in the markup's end
+        f"<r>{SMILE * 16_372}</broken></r>{'x' * 10}",
+    ],
+)
+def test_markup_that_is_too_long_is_cut_and_still_text(render, text):
+    value = sheet_of(render("xlsx", [text]))["A2"].value
+    assert value.endswith("…") and text.startswith(value[:-1])
+    assert len(value.encode("utf-16-le")) <= 2 * 32_767
+
+
+def test_text_is_cut_between_characters(render):
+    """The program counts UTF-16 code units, of which some characters are two."""
+    value = sheet_of(render("xlsx", [SMILE * 16_384]))["A2"].value
+    assert value == SMILE * 16_383 + "…"
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        "12345678901234567890.12",
+        "12345678901234567",
+        "0.1234567890123456",
+        "1E+500",
+        "1E-500",
+        "sNaN",
+        "-Infinity",
+    ],
+)
+def test_a_decimal_whose_digits_would_be_lost_is_text(render, amount):
+    """Digits were lost without a word, and a signaling NaN was a 500."""
+    cell = sheet_of(render("xlsx", [Decimal(amount)]))["A2"]
+    assert (cell.value, cell.data_type) == (amount, "s")
+
+
+@pytest.mark.parametrize(
+    "amount", ["0", "0.10", "1234567.89", "-999999999999.999", "1E+3", "1.5E-300"]
+)
+def test_a_decimal_whose_digits_are_kept_is_a_number(render, amount):
+    cell = sheet_of(render("xlsx", [Decimal(amount)]))["A2"]
+    assert (cell.value, cell.data_type) == (float(amount), "n")

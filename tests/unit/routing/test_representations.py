@@ -251,6 +251,48 @@ def test_alternates():
     ]
 
 
+ADVERTISED = {"restproxy.advertise_alternates": "true"}
+
+
+@pytest.mark.parametrize(
+    "content_type, fields, location",
+    [
+        ("image/png", [], None),
+        ("image/png", [("Content-Location", "/own.png")], "/own.png"),
+        ("application/json", [("Content-Location", "/own")], "/own"),
+        ("application/json", [], "/r.json"),
+    ],
+)
+def test_a_response_of_the_views_own_is_where_it_says(content_type, fields, location):
+    """An image of a view's own was said to be at ``/r.json``."""
+
+    def own(request):
+        response = Response(b"{}", content_type=content_type)
+        response.headers.extend(fields)
+        return response
+
+    answer = app(settings=ADVERTISED, view=own).get("/r")
+    assert answer.headers.get("Content-Location") == location
+
+
+def test_an_alias_is_where_its_representation_is():
+    answer = app(settings=ADVERTISED).get("/r", headers=accept("text/xml"))
+    assert answer.content_type == "text/xml"
+    assert answer.headers["Content-Location"] == "/r.xml"
+
+
+def test_a_server_may_leave_out_an_empty_path():
+    """PEP 3333 lets it; a 406 and alternates were a 500 then."""
+
+    def ask(wanted):
+        request = Request.blank("/", headers=accept(wanted))
+        del request.environ["PATH_INFO"]
+        return request.get_response(anywhere(ADVERTISED))
+
+    assert ask("*/*").status_int == 200
+    assert ask("image/png").status_int == 406
+
+
 def test_no_alternates_for_what_has_no_url_and_for_writes():
     def configure(config):
         config.add_route("slash", "/s/")

@@ -151,6 +151,25 @@ def test_openapi_is_valid(registry):
     assert properties == {"values": {"title": "ndarray"}, "axis": {}}
 
 
+def test_openapi_tells_the_media_types_of_streams():
+    """Those of single results were told, and the schema of the iterator."""
+
+    def numbers(n: int) -> Iterator[int]:
+        yield from range(n)
+
+    with Configurator() as config:
+        config.include("pyramid_restproxy.services")
+        config.add_service("numbers", "/srv/numbers", numbers, codecs=("json", "cbor"))
+        config.make_wsgi_app()
+    document = openapi(config.registry)
+    validate(document)
+    answers = document["paths"]["/srv/numbers"]["post"]["responses"]
+    assert answers["200"]["content"] == {
+        "application/jsonl": {},
+        "application/cbor-seq": {},
+    }
+
+
 def test_openapi_without_msgspec(registry, monkeypatch):
     monkeypatch.setitem(sys.modules, "msgspec", None)
     document = openapi(registry)

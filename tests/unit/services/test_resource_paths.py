@@ -75,3 +75,57 @@ def test_resources_stand_beside_services():
     assert created["requestBody"] == {"content": {"application/json": {}}}
     assert "summary" not in created
     assert set(found["paths"]["/posts/{id}"]) == {"parameters", "get"}
+
+
+def show(request):
+    """Show it."""
+
+
+def described(*routes, configure=None):
+    """Describe an application of routes (name, pattern, options) with one view each."""
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        for name, pattern, options in routes:
+            config.add_route(name, pattern, **options)
+            config.add_view(
+                show,
+                route_name=name,
+                renderer="negotiated",
+                allowed_methods=("GET", "PUT"),
+            )
+        if configure:
+            configure(config)
+        config.make_wsgi_app()
+    found = openapi(config.registry)
+    validate(found)
+    return found["paths"]
+
+
+def test_routes_that_share_a_path_are_all_told():
+    """The last one took the place of the others."""
+    found = described(
+        ("list", "/posts/{id}", {"request_method": "GET"}),
+        ("change", "/posts/{id}", {"request_method": ("GET", "PUT")}),
+    )
+    told = found["/posts/{id}"]
+    assert set(told) == {"parameters", "get", "put"}
+    assert len(told["parameters"]) == 1
+    assert told["get"]["operationId"] == "list.get"  # the route that answers
+    assert told["put"]["operationId"] == "change.put"
+
+
+def test_methods_that_the_route_does_not_take_are_not_told():
+    """The view took them all, which it never sees."""
+    found = described(("list", "/posts", {"request_method": "GET"}))
+    assert set(found["/posts"]) == {"get"}
+
+
+def test_a_service_and_a_route_that_share_a_path_are_both_told():
+    """The service took the place of the route."""
+    found = described(
+        ("shown", "/p/{id}", {"request_method": "GET"}),
+        configure=lambda config: config.add_service("put", "/p/{id}", lambda id: id),
+    )
+    told = found["/p/{id}"]
+    assert set(told) == {"parameters", "get", "post"}
+    assert told["post"]["operationId"] == "put"

@@ -17,7 +17,9 @@ from pyramid.httpexceptions import (
     HTTPConflict,
     HTTPError,
     HTTPForbidden,
+    HTTPNoContent,
     HTTPNotFound,
+    HTTPNotModified,
 )
 from pyramid.request import Request
 from pyramid.response import Response
@@ -677,3 +679,52 @@ def test_a_tuple_with_names_is_a_list(codec):
     """It had no form."""
     found = call(writing(pairs), "pairs", Accept=codec.media_type)
     assert codec.decode(found.body) == {"pair": [1, [2, [3, 4]]]}
+
+
+# -- the header fields of errors and streams ----------------------------------
+
+
+def split():
+    fields = [("X-Why", "a\r\nSet-Cookie: a=1"), ("X-Far", "\u20ac"), ("X-A", "1")]
+    raise HTTPConflict("taken", headers=fields)
+
+
+def nothing():
+    raise HTTPNoContent(headers=[("X-A", "1")])
+
+
+def unchanged():
+    raise HTTPNotModified(headers=[("ETag", '"1"')])
+
+
+def test_a_field_that_cannot_be_sent_is_left_out_of_a_services_error(caplog):
+    """What a service put in a field could be a second field of the answer."""
+    answer = call(writing(split), "split")
+    assert (answer.status_int, answer.json["detail"]) == (409, "taken")
+    assert answer.headers["X-A"] == "1"
+    assert not {"X-Why", "X-Far", "Set-Cookie"} & set(answer.headers)
+    assert "field 'X-Why'" in caplog.text
+
+
+@pytest.mark.parametrize("function, status", [(nothing, 204), (unchanged, 304)])
+def test_a_status_without_a_body_has_none(function, status):
+    """A problem document followed, which the client took for the next answer."""
+    answer = call(writing(function), function.__name__)
+    assert (answer.status_int, answer.body) == (status, b"")
+    assert "Content-Type" not in answer.headers
+    assert answer.headers["Vary"] == "Accept"
+
+
+def test_fields_of_an_answer_without_a_body_are_kept():
+    assert call(writing(nothing), "nothing").headers["X-A"] == "1"
+    assert call(writing(unchanged), "unchanged").headers["ETag"] == '"1"'
+
+
+@pytest.mark.parametrize(
+    "name, arguments", [("add", {"a": 13}), ("add", {"a": 15}), ("count", {"n": 1})]
+)
+def test_errors_and_streams_vary_and_are_not_sniffed_as_results_are(name, arguments):
+    """A cache gave the MessagePack of one caller to another that reads JSON."""
+    answer = call(app_of(), name, arguments)
+    assert answer.headers["Vary"] == "Accept"
+    assert answer.headers.getall("X-Content-Type-Options") == ["nosniff"]
