@@ -18,11 +18,7 @@ from pyramid_restproxy.forwarding.failures import PSEUDONYM
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies
 from pyramid_restproxy.forwarding.health import HealthPolicy
 from pyramid_restproxy.forwarding.load import Gate
-from pyramid_restproxy.forwarding.model import (
-    Backend,
-    Gateway,
-    IGateway,
-)
+from pyramid_restproxy.forwarding.model import Backend, Gateway, IGateway
 from pyramid_restproxy.forwarding.probes import Prober
 from pyramid_restproxy.forwarding.sources import Provider, Source, make_endpoints
 from pyramid_restproxy.forwarding.wire import KeepAliveAdapter

@@ -61,8 +61,10 @@ Parameters = Mapping[str, Any] | Sequence[tuple[str, Any]]
 #: backend, is an error.
 MAX_RESULT = 16 * 1024 * 1024
 
-#: The field of user tokens in the documents of django-proxy-server.
-_USER_TOKEN = "user-token"
+#: The field, or member, that carries a user token, as django-proxy-server has it.
+USER_TOKEN = "user-token"
+#: The one that says until when the token beside it is good.
+EXPIRES = "expiration-date"
 
 #: What is asked for unless the caller asks otherwise. Who does not speak of codings
 #: gets any (RFC 9110 section 12.5.3), and results are not decoded.
@@ -336,12 +338,25 @@ def invoke_backend_service(
     if response_token and tokens is not None:
         tokens.keep(request, backend_name, result)
     if result.status in (200, 204):
-        return result.status, _inside(result.data)
+        return result.status, taken_apart(result)[0]
     return result.status, _envelope(result.status, "BackendError", _message(result))
 
 
-def _inside(data: Any) -> Any:
-    return data["response"] if isinstance(data, dict) and "response" in data else data
+def taken_apart(result: Result) -> tuple[Any, Any, Any]:
+    """Return what an answer is about, the token around it, and until when it is good.
+
+    :param result: an answer of the form ``{"user-token": ..., "expiration-date": ...,
+        "response": ...}``, with ``error`` in the place of ``response`` where it is one.
+    :returns: ``response``, or ``{"error": ...}``; the last two as they came. The data,
+        None and None where they are of another form.
+    """
+    data = result.data
+    content = "response" if result.ok else "error"
+    if not isinstance(data, Mapping) or content not in data:
+        return data, None, None
+    rest = {name: data[name] for name in data if name not in (USER_TOKEN, EXPIRES)}
+    about = rest["response"] if result.ok else rest
+    return about, data.get(USER_TOKEN), data.get(EXPIRES)
 
 
 def _message(result: Result) -> str:
@@ -385,7 +400,7 @@ def invoke_backend_service_as_proxy(
     hidden = public or tokens is None
     fields = {} if hidden else tokens.fields(request, backend_name, presented=True)
     if public or (tokens is not None and tokens.recognises(request)):
-        fields = {_USER_TOKEN: "", **fields}
+        fields = {USER_TOKEN: "", **fields}
     policy = RoutePolicy(request_transforms=(_sending(method, json_data, fields),))
     return forward_request(request, backend_name, path, policy=policy)
 

@@ -19,9 +19,7 @@ from pyramid_restproxy.forwarding.cors import Preflights
 from pyramid_restproxy.forwarding.fields import canonical_name, one_or_several
 from pyramid_restproxy.forwarding.forwarded import is_node
 from pyramid_restproxy.forwarding.load import Gate
-from pyramid_restproxy.forwarding.model import (
-    RoutePolicy,
-)
+from pyramid_restproxy.forwarding.model import RoutePolicy
 from pyramid_restproxy.forwarding.target import names_in
 from pyramid_restproxy.forwarding.transforms import SetPath
 from pyramid_restproxy.forwarding.view import ForwardedRoute
@@ -29,9 +27,7 @@ from pyramid_restproxy.grammar import TOKEN
 from pyramid_restproxy.routing.methods import MethodSet
 from pyramid_restproxy.routing.predicates import split_options
 from pyramid_restproxy.routing.refusals import allowed, options_response
-from pyramid_restproxy.settings import (
-    settings_of,
-)
+from pyramid_restproxy.settings import settings_of
 
 __all__ = ["add_proxy_route"]
 

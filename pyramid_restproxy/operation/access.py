@@ -39,7 +39,6 @@ def access_line(
         "path": _path(environ),
         "status": status,
         "seconds": round(seconds, 6),
-        "client": environ.get("REMOTE_ADDR"),
         "route": route.name if route is not None else None,
         **facts,
     }

@@ -7,6 +7,8 @@ import secrets
 from collections.abc import MutableMapping
 from typing import Any
 
+from pyramid_restproxy.grammar import environ_key
+
 __all__ = ["TRACE_ID", "name_request", "trace_id"]
 
 #: What may come from another: nothing that could be read as more in a log.
@@ -24,7 +26,7 @@ def name_request(environ: MutableMapping[str, Any], field: str, believed: bool) 
     :param believed: whether an id that came along counts.
     :returns: the id.
     """
-    key = "HTTP_" + field.upper().replace("-", "_")
+    key = environ_key(field)
     said = environ.get(key, "")
     if not (believed and _ID.fullmatch(said)):
         environ[key] = said = secrets.token_hex(16)

@@ -218,6 +218,7 @@ def _listed_of(fit: Fit, catalogue: Catalogue) -> frozenset[str]:
 
 
 def method_set(predicate: object) -> MethodSet | None:
+    """Return the methods that a predicate takes; None where it is about others."""
     if isinstance(predicate, RequestMethodPredicate):
         return MethodSet(frozenset(predicate.val))
     inner = getattr(predicate, "func", predicate)

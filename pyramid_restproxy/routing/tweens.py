@@ -2,9 +2,8 @@
 
 ``override`` is near the ingress: routing, CSRF check and predicates must see the
 effective method. It also tells the script of forms (``static/forms.js``) where a
-redirect leads. ``refusals`` is nearest to the
-router, under Pyramid's exception views, so that these can give 405, 415 and 406 a
-face of their own.
+redirect leads. ``refusals`` is nearest to the router, under Pyramid's exception views,
+so that these can give 405, 415 and 406 a face of their own.
 """
 
 from __future__ import annotations

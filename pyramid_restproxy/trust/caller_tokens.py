@@ -9,16 +9,11 @@ from __future__ import annotations
 from pyramid.interfaces import ISecurityPolicy
 from pyramid.request import Request
 
-from pyramid_restproxy.forwarding.client import Result
+from pyramid_restproxy.forwarding.client import USER_TOKEN, Result, taken_apart
 from pyramid_restproxy.trust.identity import is_token
 from pyramid_restproxy.trust.login import BackendLoginPolicy
 from pyramid_restproxy.trust.registry import trust_of
-from pyramid_restproxy.trust.session_tokens import (
-    FIELD,
-    session_token,
-    taken_apart,
-    unwrap,
-)
+from pyramid_restproxy.trust.session_tokens import renew_session_token, session_token
 from pyramid_restproxy.trust.tokens import renew_user_token, user_token
 
 __all__ = ["CallerTokens"]
@@ -44,7 +39,7 @@ class CallerTokens:
         token = user_token(request)
         if token is None and not presented and _logs_in_at(request, backend):
             token = session_token(request)
-        return {} if token is None else {FIELD: token}
+        return {} if token is None else {USER_TOKEN: token}
 
     def keep(self, request: Request, backend: str, result: Result) -> None:
         """Put the token around an answer in the place of the old one.
@@ -52,12 +47,12 @@ class CallerTokens:
         :param backend: the name of the backend that answered.
         :raises StoreUnavailable: where somebody is logged in, and the store is away.
         """
-        _, token, _ = taken_apart(result)
+        _, token, expires = taken_apart(result)
         if user_token(request) is not None:
             if is_token(token):
                 renew_user_token(request, token)
         elif _logs_in_at(request, backend):
-            unwrap(request, result)
+            renew_session_token(request, token, expires)
 
 
 def _logs_in_at(request: Request, backend: str) -> bool:

@@ -52,7 +52,7 @@ def add_api_key(
 
     :param name: who uses it.
     :param hashed: the digest of the key: what :func:`~.api_keys.hash_key` makes of it,
-        and ``prest keys new`` writes into its file.
+        and ``prest keys new`` shows, or writes into its file.
     :param routes: names of the routes it is good for; all where it is empty.
     :param scopes: what it allows, see the view option ``api_key=``.
     :param expires: seconds since the epoch.

@@ -8,6 +8,7 @@ from pyramid.config import Configurator
 from pyramid.registry import Introspectable, Registry
 from zope.interface import Interface
 
+from pyramid_restproxy.forwarding.client import USER_TOKEN
 from pyramid_restproxy.settings import settings_of
 from pyramid_restproxy.trust.api_keys import KeyStore, MemoryKeyStore
 from pyramid_restproxy.trust.key_lines import PROFILES
@@ -20,10 +21,6 @@ __all__ = ["ITrust", "Trust", "UserTokens", "make_trust", "told", "trust_of"]
 
 #: The name of the profile that ``signed=True`` means.
 DEFAULT_PROFILE = "request"
-
-
-#: The field of requests and answers that carries a user token.
-TOKEN_FIELD = "user-token"
 
 
 class ITrust(Interface):
@@ -39,7 +36,7 @@ class UserTokens:
     """
 
     validator: CachedValidator
-    field: str = TOKEN_FIELD
+    field: str = USER_TOKEN
 
 
 @dataclass(slots=True)
@@ -74,7 +71,7 @@ class Trust:
     @property
     def token_field(self) -> str:
         """The name of the field that carries a user token."""
-        return TOKEN_FIELD if self.user_tokens is None else self.user_tokens.field
+        return USER_TOKEN if self.user_tokens is None else self.user_tokens.field
 
     def profile(self, name: str) -> Profile | None:
         """Return a way to sign: one that was added, else one that settings can name.

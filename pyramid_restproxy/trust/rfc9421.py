@@ -79,8 +79,7 @@ def _message(parts: RequestParts) -> SimpleNamespace:
     as it is sent.
     """
     origin, path = f"{parts.scheme}://{parts.authority}", parts.path or "/"
-    has_query = parts.query or parts.empty_query
-    target = f"{path}?{parts.query}" if has_query else path
+    target = parts.target if parts.path else f"/{parts.target}"
     return SimpleNamespace(
         method=parts.method,
         url=origin + _NOT_IN_URI.sub(lambda found: f"%{ord(found[0]):02X}", target),

@@ -7,12 +7,17 @@ these are transforms; what a view asks with ``request.backend(...)`` goes throug
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from pyramid.request import Request
 
-from pyramid_restproxy.forwarding.client import Result
+from pyramid_restproxy.forwarding.client import (
+    EXPIRES,
+    USER_TOKEN,
+    Result,
+    taken_apart,
+)
 from pyramid_restproxy.forwarding.model import Answer, ProxyCall
 from pyramid_restproxy.forwarding.transforms import drop_cookies
 from pyramid_restproxy.trust.identity import is_token, seconds_of
@@ -20,16 +25,11 @@ from pyramid_restproxy.trust.login import policy_of
 
 __all__ = [
     "keep_session_token",
+    "renew_session_token",
     "send_session_token",
     "session_token",
-    "taken_apart",
     "unwrap",
 ]
-
-#: The field that carries the token.
-FIELD = "user-token"
-#: The member or field that says until when it is good.
-EXPIRES = "expiration-date"
 
 
 def session_token(request: Request) -> str | None:
@@ -38,7 +38,7 @@ def session_token(request: Request) -> str | None:
     return None if identity is None else identity.token
 
 
-def send_session_token(field: str = FIELD) -> Callable[[ProxyCall], None]:
+def send_session_token(field: str = USER_TOKEN) -> Callable[[ProxyCall], None]:
     """Make a request transform that sends the token of who is logged in.
 
     What the client sent in that field goes away, and so does the login's cookie.
@@ -58,7 +58,7 @@ def send_session_token(field: str = FIELD) -> Callable[[ProxyCall], None]:
 
 
 def keep_session_token(
-    field: str = FIELD, expires: str = EXPIRES
+    field: str = USER_TOKEN, expires: str = EXPIRES
 ) -> Callable[[ProxyCall, Answer], None]:
     """Make a response transform that keeps the new token of an answer.
 
@@ -72,7 +72,7 @@ def keep_session_token(
         found = answer.headers.get(field), answer.headers.get(expires)
         answer.headers.remove(field)
         answer.headers.remove(expires)
-        _keep(call.request, *found)
+        renew_session_token(call.request, *found)
 
     transform.takes = (field, expires)  # type: ignore[attr-defined]
     return transform
@@ -88,24 +88,17 @@ def unwrap(request: Request, result: Result) -> Any:
     :raises StoreUnavailable: where there is a new token, and the store is away.
     """
     data, token, expires = taken_apart(result)
-    _keep(request, token, expires)
+    renew_session_token(request, token, expires)
     return data
 
 
-def taken_apart(result: Result) -> tuple[Any, Any, Any]:
-    """Return what an answer is about, the token around it, and until when it is good.
+def renew_session_token(request: Request, token: Any, expires: Any) -> None:
+    """Put a new token in the place of that of who is logged in.
 
-    :returns: the last two as they came; the data, None and None of another form.
+    :param token: as it came; what is none changes nothing.
+    :param expires: as it came; None where that is no time.
+    :raises StoreUnavailable: where the store is away.
     """
-    data = result.data
-    content = "response" if result.ok else "error"
-    if not isinstance(data, Mapping) or content not in data:
-        return data, None, None
-    rest = {name: data[name] for name in data if name not in (FIELD, EXPIRES)}
-    return rest["response"] if result.ok else rest, data.get(FIELD), data.get(EXPIRES)
-
-
-def _keep(request: Request, token: Any, expires: Any) -> None:
     if not is_token(token):
         return
     try:

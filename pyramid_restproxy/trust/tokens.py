@@ -18,6 +18,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from pyramid_restproxy.forwarding.backends import make_gateway
+from pyramid_restproxy.forwarding.client import USER_TOKEN
 from pyramid_restproxy.forwarding.fields import canonical_name
 from pyramid_restproxy.forwarding.model import ProxyCall
 from pyramid_restproxy.grammar import TOKEN, environ_key
@@ -31,7 +32,7 @@ from pyramid_restproxy.trust.refusals import (
     Unauthenticated,
 )
 from pyramid_restproxy.trust.registry import (
-    TOKEN_FIELD,
+    Trust,
     UserTokens,
     make_trust,
     told,
@@ -72,7 +73,7 @@ def set_token_validator(
     validator: str | TokenValidator,
     *,
     store: Store | None = None,
-    field: str = TOKEN_FIELD,
+    field: str = USER_TOKEN,
     cache_ttl: float = CACHE_TTL,
     refused_ttl: float = REFUSED_TTL,
 ) -> None:
@@ -125,7 +126,7 @@ def install_validator(
     validator: str | TokenValidator,
     *,
     store: Store | None = None,
-    field: str = TOKEN_FIELD,
+    field: str = USER_TOKEN,
     cache_ttl: float = CACHE_TTL,
     refused_ttl: float = REFUSED_TTL,
 ) -> None:
@@ -158,7 +159,7 @@ def user_token_view(view: Any, info: Any) -> Any:
     trust = trust_of(info.registry)
 
     def with_user(context: Any, request: Request) -> Response:
-        request.user_token_identity = admit(request, way, trust.user_tokens)
+        request.user_token_identity = admit(request, way, trust)
         return view(context, request)
 
     return with_user
@@ -167,18 +168,18 @@ def user_token_view(view: Any, info: Any) -> Any:
 user_token_view.options = ("user_token",)  # type: ignore[attr-defined]
 
 
-def admit(request: Request, way: str, tokens: UserTokens | None) -> Identity | None:
+def admit(request: Request, way: str, trust: Trust) -> Identity | None:
     """Say who the user of a request is, as a view wants it.
 
     :param way: the value of the view option ``user_token``.
-    :param tokens: how tokens are read; None where nobody can.
+    :param trust: says how tokens are read.
     :raises Unauthenticated, InvalidToken: where there must be a token and is none; the
         second where errors are envelopes.
     :raises InvalidToken: where there is one and must not be.
     :raises Forbidden: where it is not good.
     :raises IdentityUnavailable, StoreUnavailable: where that cannot be said.
     """
-    field = TOKEN_FIELD if tokens is None else tokens.field
+    field, tokens = trust.token_field, trust.user_tokens
     presented: str | None = request.environ.get(environ_key(field))
     if way == "dropped":
         request.environ.pop(environ_key(field), None)
@@ -235,7 +236,7 @@ def _hand_out(request: Request, field: str, token: str) -> None:
     request.add_response_callback(add)
 
 
-def send_user_token(field: str = TOKEN_FIELD) -> Callable[[ProxyCall], None]:
+def send_user_token(field: str = USER_TOKEN) -> Callable[[ProxyCall], None]:
     """Make a request transform that passes the token on to the backend.
 
     Only a token that was found good for this request is sent, the new one where there

@@ -15,13 +15,6 @@ from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.forwarding.wire import KeepAliveAdapter
 
 
-@pytest.fixture
-def config():
-    made = Configurator()
-    made.include("pyramid_restproxy.forwarding")
-    return made
-
-
 def backends(config):
     return config.registry.getUtility(IGateway).backends
 

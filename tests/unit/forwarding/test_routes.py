@@ -16,13 +16,6 @@ from pyramid_restproxy.testing import Answer, FakeBackend
 from tests.redis import redis_server
 
 
-@pytest.fixture
-def config():
-    made = Configurator()
-    made.include("pyramid_restproxy.forwarding")
-    return made
-
-
 def backends(config):
     return config.registry.getUtility(IGateway).backends
 
