@@ -23,7 +23,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from pyramid_restproxy.trust.api_keys import new_key
-from pyramid_restproxy.trust.canonical import wire_parts
+from pyramid_restproxy.trust.canonical import WireParts
 from pyramid_restproxy.trust.identity import Identity
 from pyramid_restproxy.trust.keys import Key, KeyRing
 from pyramid_restproxy.trust.profiles import RequestProfile
@@ -106,7 +106,7 @@ def environ() -> dict[str, Any]:
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
     }
-    fields = sign(RequestProfile(), wire_parts(made), [BODY], RING, time.time())
+    fields = sign(RequestProfile(), WireParts(made), [BODY], RING, time.time())
     for name, value in fields:
         made["HTTP_" + name.upper().replace("-", "_")] = value
     return made

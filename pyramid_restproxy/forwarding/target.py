@@ -27,6 +27,7 @@ __all__ = [
     "join_query",
     "names_in",
     "raw_target",
+    "request_target",
     "safe_target",
     "split_mount",
     "split_target",
@@ -95,6 +96,19 @@ def raw_target(environ: Mapping[str, Any]) -> tuple[str, str]:
         below = mount and _says(path, environ.get("PATH_INFO", ""))
         path = escaped(mount) + path if below else escaped(decoded) or "/"
     return _ascii(path), _ascii(query)
+
+
+def request_target(environ: Mapping[str, Any]) -> str:
+    """Return the target of a request in origin form, as :func:`raw_target` reads it.
+
+    :param environ: the WSGI environ.
+    """
+    raw: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
+    is_path = raw == environ.get("PATH_INFO") and not environ.get("SCRIPT_NAME")
+    if is_path and not environ.get("QUERY_STRING") and _UNESCAPED.fullmatch(raw):
+        return raw  # many
+    path, query = raw_target(environ)
+    return f"{path}?{query}" if query or has_empty_query(environ) else path
 
 
 def has_empty_query(environ: Mapping[str, Any]) -> bool:

@@ -205,8 +205,10 @@ def _peek(environ: MutableMapping[str, Any], limit: int) -> tuple[bytes, bool]:
 
 def is_seekable(stream: Any) -> bool:
     """Say whether a body is a file of the server's own, as waitress makes it."""
-    seekable = getattr(stream, "seekable", None)
-    return seekable is not None and bool(seekable())
+    try:
+        return bool(stream.seekable())
+    except AttributeError:  # nearly all others
+        return False
 
 
 def _body_length(environ: MutableMapping[str, Any]) -> int | None:

@@ -30,7 +30,7 @@ from pyramid_restproxy.routing.override import (
 )
 from pyramid_restproxy.settings import settings_of
 from pyramid_restproxy.trust.api_keys import WORD, check
-from pyramid_restproxy.trust.canonical import wire_parts
+from pyramid_restproxy.trust.canonical import WireParts
 from pyramid_restproxy.trust.exposed import view_option
 from pyramid_restproxy.trust.refusals import BodyTooLarge, Forbidden
 from pyramid_restproxy.trust.registry import DEFAULT_PROFILE, trust_of
@@ -152,7 +152,7 @@ def signed_view(view: Any, info: Any) -> Any:
         try:
             signed = verify(
                 profile,
-                wire_parts(environ),
+                WireParts(environ),
                 spooled(environ),
                 trust.signing_keys,
                 time.time(),
@@ -196,16 +196,30 @@ def _close_kept(request: Request) -> None:
     request.environ.pop(KEPT).close()
 
 
-def spooled(environ: dict[str, Any], limit: int = MAX_BODY) -> Iterator[bytes]:
-    """Yield the body of a request, and leave it to be read again from its start.
+def spooled(environ: dict[str, Any], limit: int = MAX_BODY) -> Iterable[bytes]:
+    """Return the body of a request, and leave it to be read again from its start.
 
     :param environ: the WSGI environ; ``wsgi.input`` is replaced where it cannot be
         rewound, and CONTENT_LENGTH set where only the server knew it. The file that
         takes its place is under :data:`KEPT`, to be closed.
     :param limit: bytes that are read.
     :raises BodyTooLarge: with the piece that goes over it, which is not handed on.
+    :returns: its pieces. Nothing is read from the client before one is asked for.
     :raises UnreadableBody: where the server's reader raises anything.
     """
+    stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
+    size = int(length) if length else math.inf
+    if size <= PIECE and size <= limit and is_seekable(stream):
+        stream.seek(0)
+        piece = from_client(stream.read, int(size))
+        stream.seek(0)
+        if len(piece) == size:  # nearly all: the server has it whole
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
+            return (piece,)
+    return _spooled(environ, limit)
+
+
+def _spooled(environ: dict[str, Any], limit: int) -> Iterator[bytes]:
     stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
     if not length and not environ.get("wsgi.input_terminated"):
         return

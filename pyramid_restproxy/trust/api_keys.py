@@ -166,15 +166,6 @@ def check(
     """
     if not presented:
         raise Unauthenticated("missing", "This resource needs an API key.", CHALLENGE)
-    key = _found(keys, presented)
-    problem = _problem(key, route, scopes_needed, now)
-    if problem:
-        raise _forbidden(problem)
-    keys.used(key, now)
-    return key
-
-
-def _found(keys: KeyStore, presented: str) -> ApiKey:
     if len(presented) > MAX_KEY:
         raise _forbidden("unknown-key")
     hashed = hash_key(presented)
@@ -184,20 +175,15 @@ def _found(keys: KeyStore, presented: str) -> ApiKey:
         raise StoreUnavailable() from error
     if key is None or not hmac.compare_digest(key.hashed, hashed):
         raise _forbidden("unknown-key")
-    return key
-
-
-def _problem(
-    key: ApiKey, route: str, scopes_needed: Iterable[str], now: float
-) -> Reason | None:
     if key.expires is not None and now > key.expires:
-        return "expired"
+        raise _forbidden("expired")
     if key.routes and route not in key.routes:
-        return "route"
+        raise _forbidden("route")
     for scope in scopes_needed:
         if scope not in key.scopes:
-            return "scope"
-    return None
+            raise _forbidden("scope")
+    keys.used(key, now)
+    return key
 
 
 def _forbidden(reason: Reason) -> Forbidden:

@@ -24,7 +24,7 @@ class CallerTokens:
 
     def recognises(self, request: Request) -> bool:
         """Say whether it is known here whose a token is, or only at the backends."""
-        return trust_of(request.registry).user_tokens is not None
+        return trust_of(request.registry).validator is not None
 
     def fields(
         self, request: Request, backend: str, presented: bool = False

@@ -12,19 +12,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyramid_restproxy.forwarding.fields import Fields, drop, request_fields
-from pyramid_restproxy.forwarding.target import has_empty_query, raw_target
-from pyramid_restproxy.grammar import environ_key
+from pyramid_restproxy.forwarding.target import (
+    has_empty_query,
+    raw_target,
+    request_target,
+)
+from pyramid_restproxy.grammar import TOKEN, environ_key
+from pyramid_restproxy.remembered import remembered
 from pyramid_restproxy.routing.override import ORIGINAL
 
 __all__ = [
     "RequestParts",
+    "WireParts",
     "request_string",
     "webhook_prefix",
-    "wire_parts",
 ]
 
 #: The first line of the canonical string, so that it is never mistaken for another.
 VERSION = "restproxy-hmac-v1"
+
+#: What is no part of a value, around it (RFC 9110 section 5.6.3).
+_BLANK = " \t"
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
@@ -61,8 +69,7 @@ class RequestParts:
     @property
     def host(self) -> str:
         """The authority in lower case, without the default port of the scheme."""
-        default = _DEFAULT_PORTS.get(self.scheme, "")
-        return self.authority.lower().removesuffix(default)
+        return _host((self.scheme, self.authority))
 
     def value(self, name: str) -> str | None:
         """Return the value of a field, its lines joined (RFC 9110 section 5.2)."""
@@ -70,7 +77,11 @@ class RequestParts:
         if lowered == "host":
             return self.host
         lines = [value for each, value in self.fields if each.lower() == lowered]
-        return ", ".join(line.strip(" \t") for line in lines) if lines else None
+        return ", ".join(line.strip(_BLANK) for line in lines) if lines else None
+
+    def values(self, names: Sequence[str]) -> list[str]:
+        """Return the values of fields; an empty one for each that is not there."""
+        return [self.value(name) or "" for name in names]
 
     def having(self, pair: tuple[str, str]) -> RequestParts:
         """Return the same with one field in the place of its namesakes."""
@@ -85,21 +96,55 @@ class RequestParts:
         )
 
 
-class _WireParts(RequestParts):
-    """The parts of a request that came in; each field is looked up when it is wanted.
+@remembered(256)
+def _host(scheme_authority: tuple[str, str]) -> str:
+    scheme, authority = scheme_authority
+    return authority.lower().removesuffix(_DEFAULT_PORTS.get(scheme, ""))
 
-    Few of them are signed, so a list of all would be made for nothing.
+
+class WireParts(RequestParts):
+    """The parts of a request that came in; each is looked up when it is wanted.
+
+    No profile signs all of them. The method is the one on the request line, whatever an
+    override made of it. A path that servers do not hand out raw is escaped anew; then a
+    client that escapes in another way is refused.
+
+    :param environ: the WSGI environ.
     """
 
     __slots__ = ("_environ",)
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
-        self.method = environ.get(ORIGINAL, environ["REQUEST_METHOD"])
-        self.scheme = environ["wsgi.url_scheme"]
-        self.authority = environ.get("HTTP_HOST", "")
-        self.path, self.query = raw_target(environ)
-        self.empty_query = has_empty_query(environ)
         self._environ = environ
+
+    @property
+    def method(self) -> str:  # type: ignore[override]
+        environ = self._environ
+        return environ.get(ORIGINAL) or environ["REQUEST_METHOD"]
+
+    @property
+    def scheme(self) -> str:  # type: ignore[override]
+        return self._environ["wsgi.url_scheme"]
+
+    @property
+    def authority(self) -> str:  # type: ignore[override]
+        return self._environ.get("HTTP_HOST", "")
+
+    @property
+    def path(self) -> str:  # type: ignore[override]
+        return raw_target(self._environ)[0]
+
+    @property
+    def query(self) -> str:  # type: ignore[override]
+        return raw_target(self._environ)[1]
+
+    @property
+    def empty_query(self) -> bool:  # type: ignore[override]
+        return has_empty_query(self._environ)
+
+    @property
+    def target(self) -> str:
+        return request_target(self._environ)
 
     @property
     def fields(self) -> Fields:  # type: ignore[override]
@@ -111,20 +156,22 @@ class _WireParts(RequestParts):
             return self.host
         found: str | None = self._environ.get(key)
         if found:
-            return found.strip(" \t")
+            return found.strip(_BLANK)
         return None if key in _NEVER_EMPTY else found
 
+    def values(self, names: Sequence[str]) -> list[str]:
+        environ, found = self._environ, []
+        for key in _environ_keys(tuple(names)):
+            value = environ.get(key, "").strip(_BLANK)
+            if key == "HTTP_HOST":
+                value = _host((environ["wsgi.url_scheme"], value))
+            found.append(value)
+        return found
 
-def wire_parts(environ: Mapping[str, Any]) -> RequestParts:
-    """Read the parts of a request that came in.
 
-    The method is the one on the request line, whatever an override made of it. A
-    path that servers do not hand out raw is escaped anew; then a client that escapes
-    in another way is refused.
-
-    :param environ: the WSGI environ.
-    """
-    return _WireParts(environ)
+@remembered(256)
+def _environ_keys(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(environ_key, names))
 
 
 #: Servers set these to nothing where the field did not come (PEP 3333).
@@ -145,7 +192,7 @@ def request_string(
     parts: RequestParts,
     *,
     key_id: str,
-    created: int,
+    created: str,
     nonce: str,
     covered: Sequence[str],
 ) -> bytes:
@@ -167,20 +214,31 @@ def request_string(
     A covered field that is not there is signed as an empty one: a server cannot tell
     the two apart by what WSGI gives it, and nobody can add one on the way.
 
-    :param created: seconds since the epoch.
+    :param created: seconds since the epoch, in decimal.
     :param covered: names of fields, in lower case, in the order of the lines.
-    :raises ValueError: where a value has a line break, or cannot be sent.
+    :raises ValueError: where a value has a line break, or cannot be sent, or a name is
+        none of a field.
     """
-    text = (
-        f"{VERSION}\nkey: {key_id}\ncreated: {created}\nnonce: {nonce}\n"
-        f"method: {parts.method}\ntarget: {parts.target}\n"
-        f"covered: {' '.join(covered)}"
-    )
-    for name in covered:
-        text += f"\n{name}: {parts.value(name) or ''}"
-    if text.count("\n") != 6 + len(covered) or "\r" in text:
+    values = parts.values(covered)
+    said = (key_id, created, nonce, parts.method, parts.target, *values)
+    text = "".join(said)
+    if "\n" in text or "\r" in text:
         raise ValueError("a line break cannot be signed")
-    return text.encode("latin-1")
+    return (_form(tuple(covered)) % said).encode("latin-1")
+
+
+@remembered(256)
+def _form(covered: tuple[str, ...]) -> str:
+    """Make the canonical string with a ``%s`` in the place of each value.
+
+    :raises ValueError: where a name is none of a field.
+    """
+    if not all(map(TOKEN.fullmatch, covered)):
+        raise ValueError("only fields can be signed")
+    names = [name.replace("%", "%%") for name in covered]
+    told = [f"{name}: %s" for name in ("key", "created", "nonce", "method", "target")]
+    fields = [f"{name}: %s" for name in names]
+    return "\n".join([VERSION, *told, f"covered: {' '.join(names)}", *fields])
 
 
 def webhook_prefix(message_id: str, timestamp: str) -> bytes:

@@ -141,7 +141,7 @@ def use_token_setting(config: Configurator) -> None:
     """
     settings = settings_of(config.registry)
     named = settings.token_validator
-    if not named or make_trust(config).user_tokens:
+    if not named or make_trust(config).validator:
         return
     try:
         validator = called(named)

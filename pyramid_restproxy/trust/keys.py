@@ -63,6 +63,13 @@ class Key:
         """Say whether it is good now (seconds since the epoch)."""
         return self.not_after is None or now <= self.not_after
 
+    def hmac(self, content: bytes) -> bytes:
+        """Return the HMAC-SHA256 (RFC 2104) of what is there whole."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(content)
+        outer.update(inner.digest())
+        return outer.digest()
+
     def begin_hmac(self) -> _Hash:
         """Return the inner hash of an HMAC-SHA256; what is signed is put into it.
 

@@ -31,7 +31,7 @@ _decode = json.JSONDecoder().raw_decode
 class _Shelf:
     """Entries up to a number and a size. Not thread-safe.
 
-    :ivar entries: (when it ends, bytes) by key; what was used last is at the end.
+    :ivar entries: (when it ends, JSON) by key; what was used last is at the end.
     """
 
     #: What an entry costs beside its key and value, bytes, about.
@@ -40,10 +40,10 @@ class _Shelf:
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self.max_entries = max_entries
         self.max_bytes = max_bytes
-        self.entries: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self.entries: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self.bytes = 0
 
-    def get(self, key: str, now: float) -> bytes | None:
+    def get(self, key: str, now: float) -> str | None:
         """Return what is there, and note that it was used."""
         found = self.entries.get(key)
         if found is None:
@@ -54,7 +54,7 @@ class _Shelf:
         self.entries.move_to_end(key)
         return found[1]
 
-    def put(self, key: str, ends: float, value: bytes) -> None:
+    def put(self, key: str, ends: float, value: str) -> None:
         """Put in what is not there; what was used least goes for it."""
         self.entries[key] = ends, value
         self.bytes += len(key) + len(value) + self.OVERHEAD
@@ -86,7 +86,7 @@ class _Added:
     ``""``.
     """
 
-    _EMPTY = b'""'
+    _EMPTY = '""'
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self.max_entries = max_entries
@@ -95,12 +95,12 @@ class _Added:
         self._seconds: dict[int, _Second] = {}
         self._order: list[int] = []  # a heap, of these
         self._entries: dict[bytes, _Second] = {}
-        self._values: dict[bytes, bytes] = {}
+        self._values: dict[bytes, str] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, key: str, now: float) -> bytes | None:
+    def get(self, key: str, now: float) -> str | None:
         """Return what is there."""
         name = _digest(key)
         found = self._entries.get(name)
@@ -111,7 +111,7 @@ class _Added:
             return None
         return self._values.get(name, self._EMPTY)
 
-    def add(self, key: str, value: bytes, ends: float, now: float) -> bool:
+    def add(self, key: str, value: str, ends: float, now: float) -> bool:
         """Put in what is not there; return whether it was not.
 
         :raises StoreUnavailable: where there is no room.
@@ -124,21 +124,23 @@ class _Added:
             if there.ends > now:
                 return False
             self._forget(name)
-        if ends > now:
-            self._put(name, value, ceil(ends), now)
-        return True
-
-    def _put(self, name: bytes, value: bytes, ends: int, now: float) -> None:
+        if ends <= now:
+            return True
         while len(self._entries) >= self.max_entries:
             self._make_room(now)
         if value != self._EMPTY:  # few: a nonce has none
-            while self.bytes + len(value) > self.max_bytes:
-                self._make_room(now)
-            self._values[name] = value
-            self.bytes += len(value)
-        second = self._seconds.get(ends) or self._begin(ends)
+            self._put_value(name, value, now)
+        last = ceil(ends)
+        second = self._seconds.get(last) or self._begin(last)
         second.names.append(name)
         self._entries[name] = second
+        return True
+
+    def _put_value(self, name: bytes, value: str, now: float) -> None:
+        while self.bytes + len(value) > self.max_bytes:
+            self._make_room(now)
+        self._values[name] = value
+        self.bytes += len(value)
 
     def remove(self, key: str) -> None:
         name = _digest(key)
@@ -167,7 +169,7 @@ class _Added:
         self._drop_value(name)
 
     def _drop_value(self, name: bytes) -> None:
-        self.bytes -= len(self._values.pop(name, b""))
+        self.bytes -= len(self._values.pop(name, ""))
 
 
 def _digest(key: str) -> bytes:
@@ -206,8 +208,9 @@ class MemoryStore:
     def get(self, key: str) -> Any:
         """Return what is stored, and note that it was used."""
         with self._lock:
-            found = self._find(key)
-        return None if found is None else _decode(found.decode("ascii"))[0]
+            now = self._clock()
+            found = self._kept.get(key, now) or self._added.get(key, now)
+        return None if found is None else _decode(found)[0]
 
     def set(self, key: str, value: Any, ttl: float) -> None:
         """Store in the place of what is there."""
@@ -252,12 +255,12 @@ class MemoryStore:
         with self._lock:
             self._remove(key)
 
-    def _find(self, key: str) -> bytes | None:
+    def _find(self, key: str) -> str | None:
         now = self._clock()
         found = self._kept.get(key, now)
         return self._added.get(key, now) if found is None else found
 
-    def _set(self, key: str, content: bytes, ttl: float) -> None:
+    def _set(self, key: str, content: str, ttl: float) -> None:
         self._remove(key)
         if ttl > 0:
             self._kept.put(key, self._clock() + ttl, content)

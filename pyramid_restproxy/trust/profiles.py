@@ -14,6 +14,7 @@ from __future__ import annotations
 import hmac
 import re
 from base64 import b64decode
+from binascii import a2b_base64
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -21,6 +22,7 @@ from itertools import chain
 from pyramid.exceptions import ConfigurationError
 
 from pyramid_restproxy.forwarding.fields import Fields
+from pyramid_restproxy.remembered import remembered
 from pyramid_restproxy.trust.canonical import (
     RequestParts,
     request_string,
@@ -116,14 +118,14 @@ class RequestProfile:
         made = request_string(
             parts.having(digest),
             key_id=key.id,
-            created=created,
+            created=str(created),
             nonce=nonce,
             covered=covered,
         )
         value = (
             f"key={key.id}; created={created}; nonce={nonce}; "
             f'covered="{" ".join(covered)}"; '
-            f"signature=:{to_base64(signature(key, [made]))}:"
+            f"signature=:{to_base64(key.hmac(made))}:"
         )
         if not _SIGNATURE.fullmatch(value):
             raise ValueError("the nonce or the names of covered fields are malformed")
@@ -133,32 +135,35 @@ class RequestProfile:
         self, parts: RequestParts, pieces: Iterable[bytes], keys: KeyRing, at: Moment
     ) -> Signed:
         """Return what the signature says, see :class:`Profile`."""
-        said = _SIGNATURE.fullmatch(_present(parts, self.field))
+        value, digest = parts.values((self.field, "content-digest"))
+        if not value:
+            raise refused("missing")
+        said = _SIGNATURE.fullmatch(value)
         if said is None:
             raise refused("malformed")
         key_id, date, nonce, names, text = said.groups()
-        created, lines = int(date), names.split()
-        covered = frozenset(lines)
+        created, (lines, covered) = int(date), _covered(names)
         if "content-digest" not in covered or not covered.issuperset(self.covered):
             raise refused("malformed")
         key = key_named(keys, key_id, at.now)
         at.check(created)
-        made = signature(key, [_string(parts, key_id, created, nonce, lines)])
-        if not hmac.compare_digest(to_base64(made), text):
+        try:
+            made = request_string(
+                parts, key_id=key_id, created=date, nonce=nonce, covered=lines
+            )
+        except ValueError as error:
+            raise refused("malformed") from error
+        if not hmac.compare_digest(key.hmac(made), a2b_base64(text)):
             raise refused("signature")
-        check_body(parts.value("content-digest") or "", pieces)
+        check_body(digest, pieces)
         return Signed(key_id, created, nonce, covered)
 
 
-def _string(
-    parts: RequestParts, key_id: str, created: int, nonce: str, covered: Sequence[str]
-) -> bytes:
-    try:
-        return request_string(
-            parts, key_id=key_id, created=created, nonce=nonce, covered=covered
-        )
-    except ValueError as error:
-        raise refused("malformed") from error
+@remembered(256)
+def _covered(names: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the names of fields in their order, and as a set."""
+    lines = tuple(names.split(" "))
+    return lines, frozenset(lines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pyramid_restproxy.trust.signing import NonceStore, Profile
 from pyramid_restproxy.trust.store import Store, StoreNonces, store_of
 from pyramid_restproxy.trust.validators import CachedValidator
 
-__all__ = ["ITrust", "Trust", "UserTokens", "make_trust", "told", "trust_of"]
+__all__ = ["ITrust", "Trust", "make_trust", "told", "trust_of"]
 
 #: The name of the profile that ``signed=True`` means.
 DEFAULT_PROFILE = "request"
@@ -25,18 +25,6 @@ DEFAULT_PROFILE = "request"
 
 class ITrust(Interface):
     """The :class:`Trust` of an application, in its registry."""
-
-
-@dataclass(frozen=True, slots=True)
-class UserTokens:
-    """How an application reads user tokens.
-
-    :ivar validator: who says whose they are, asked once for many requests.
-    :ivar field: the name of the field in requests and answers.
-    """
-
-    validator: CachedValidator
-    field: str = USER_TOKEN
 
 
 @dataclass(slots=True)
@@ -52,7 +40,9 @@ class Trust:
         settings can name, or takes the place of one; see :meth:`profile`.
     :ivar store: what processes know together.
     :ivar nonces: what was used already; in that store.
-    :ivar user_tokens: how user tokens are read; None where there is no validator.
+    :ivar token_field: the field that carries a user token, in requests and answers.
+    :ivar validator: who says whose user tokens are, asked once for many requests; None
+        where nobody does.
     """
 
     key_header: str
@@ -63,15 +53,11 @@ class Trust:
     signing_keys: KeyRing = field(default_factory=KeyRing)
     sealing_keys: KeyRing = field(default_factory=KeyRing)
     profiles: dict[str, Profile] = field(default_factory=dict)
-    user_tokens: UserTokens | None = None
+    token_field: str = USER_TOKEN
+    validator: CachedValidator | None = None
 
     def __post_init__(self) -> None:
         self.key_store = self.own_keys
-
-    @property
-    def token_field(self) -> str:
-        """The name of the field that carries a user token."""
-        return USER_TOKEN if self.user_tokens is None else self.user_tokens.field
 
     def profile(self, name: str) -> Profile | None:
         """Return a way to sign: one that was added, else one that settings can name.

@@ -112,6 +112,6 @@ class StoreNonces:
 
         :raises StoreUnavailable: where that is not certain.
         """
-        is_short = len(nonce) <= MAX_NAME
-        name = f"nonce:{nonce}" if is_short else hashed("nonce", nonce)
+        is_long = len(nonce) > MAX_NAME
+        name = hashed("nonce", nonce) if is_long else f"nonce:{nonce}"
         return self._store.add(name, "", ttl)

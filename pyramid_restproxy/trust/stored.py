@@ -23,18 +23,18 @@ class ValueTooLarge(RestProxyError, ValueError):
         super().__init__(f"a value of {size} bytes; the store takes {limit}")
 
 
-def encoded(value: Any) -> bytes:
-    """Write a value.
+def encoded(value: Any) -> str:
+    """Write a value, in ASCII.
 
     :raises ValueError, TypeError: where it is no JSON.
     :raises ValueTooLarge: where it is over 64 KiB.
     """
     if value == "":
-        return b'""'  # most values: a nonce has none
+        return '""'  # most values: a nonce has none
     text = _encode(value)
     if len(text) > MAX_VALUE:
         raise ValueTooLarge(len(text), MAX_VALUE)
-    return text.encode("ascii")
+    return text
 
 
 def hashed(kind: str, secret: str) -> str:

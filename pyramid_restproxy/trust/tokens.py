@@ -33,7 +33,6 @@ from pyramid_restproxy.trust.refusals import (
 )
 from pyramid_restproxy.trust.registry import (
     Trust,
-    UserTokens,
     make_trust,
     told,
     trust_of,
@@ -136,7 +135,8 @@ def install_validator(
         store = store_of(config.registry)
     found = config.maybe_dotted(validator)
     cached = CachedValidator(found, store, ttl=cache_ttl, refused_ttl=refused_ttl)
-    make_trust(config).user_tokens = UserTokens(cached, field)
+    trust = make_trust(config)
+    trust.validator, trust.token_field = cached, field
     gateway = make_gateway(config)
     gateway.without |= {canonical_name(field)}
 
@@ -179,7 +179,7 @@ def admit(request: Request, way: str, trust: Trust) -> Identity | None:
     :raises Forbidden: where it is not good.
     :raises IdentityUnavailable, StoreUnavailable: where that cannot be said.
     """
-    field, tokens = trust.token_field, trust.user_tokens
+    field = trust.token_field
     presented: str | None = request.environ.get(environ_key(field))
     if way == "dropped":
         request.environ.pop(environ_key(field), None)
@@ -192,9 +192,9 @@ def admit(request: Request, way: str, trust: Trust) -> Identity | None:
         raise _missing(request)
     if not presented:
         return None
-    if tokens is None:
+    if trust.validator is None:
         raise IdentityUnavailable()
-    identity = tokens.validator(request, presented) if is_token(presented) else None
+    identity = trust.validator(request, presented) if is_token(presented) else None
     if identity is None:
         raise Forbidden("unknown-key", "The user token is not valid.")
     if identity.token is not None:
@@ -205,13 +205,6 @@ def admit(request: Request, way: str, trust: Trust) -> Identity | None:
 def _presented(request: Request, field: str) -> str | None:
     value: str | None = request.environ.get(environ_key(field))
     return value
-
-
-def _tokens_of(request: Request) -> UserTokens:
-    tokens = trust_of(request.registry).user_tokens
-    if tokens is None:
-        raise LookupError("there is no validator of user tokens")
-    return tokens
 
 
 def _missing(request: Request) -> Refused:
@@ -263,7 +256,7 @@ def user_token(request: Request) -> str | None:
     identity: Identity | None = getattr(request, "user_token_identity", None)
     if identity is None:
         return None
-    return identity.token or _presented(request, _tokens_of(request).field)
+    return identity.token or _presented(request, trust_of(request.registry).token_field)
 
 
 def renew_user_token(request: Request, token: str) -> None:
@@ -271,7 +264,7 @@ def renew_user_token(request: Request, token: str) -> None:
     known: Identity = request.user_token_identity
     request.environ.setdefault(_REPLACED, []).append(known.token)
     request.user_token_identity = replace(known, token=token)
-    _hand_out(request, _tokens_of(request).field, token)
+    _hand_out(request, trust_of(request.registry).token_field, token)
 
 
 def revoke_user_token(request: Request) -> None:
@@ -285,16 +278,19 @@ def revoke_user_token(request: Request) -> None:
     :raises IdentityUnavailable: where nobody can say whose it is.
     :raises StoreUnavailable: where that cannot be said to the other processes.
     """
-    tokens = _tokens_of(request)
-    presented = _presented(request, tokens.field)
+    trust = trust_of(request.registry)
+    validator = trust.validator
+    if validator is None:
+        raise LookupError("there is no validator of user tokens")
+    presented = _presented(request, trust.token_field)
     if not presented or not is_token(presented):
         return
     identity = getattr(request, "user_token_identity", None)
     if identity is None:  # no view option has asked
-        identity = tokens.validator(request, presented)
+        identity = validator(request, presented)
     if identity is None:  # strangers could fill the store
         return
     replaced = request.environ.get(_REPLACED, ())
     for token in filter(None, (presented, *replaced, identity.token)):
-        tokens.validator.revoke(token, identity.expires)
+        validator.revoke(token, identity.expires)
     request.environ[_REVOKED] = True

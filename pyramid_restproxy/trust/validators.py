@@ -22,7 +22,12 @@ from pyramid.httpexceptions import HTTPServiceUnavailable
 from pyramid.request import Request
 
 from pyramid_restproxy.forwarding.client import Result
-from pyramid_restproxy.trust.identity import Identity, active_user, identity_of
+from pyramid_restproxy.trust.identity import (
+    Identity,
+    active_user,
+    identity_of,
+    restored,
+)
 from pyramid_restproxy.trust.memory_store import MemoryStore
 from pyramid_restproxy.trust.refusals import Reason, Refused, StoreUnavailable
 from pyramid_restproxy.trust.store import Store
@@ -130,8 +135,9 @@ class CachedValidator:
         """
         key = hashed("token", token)
         try:
-            identity = self._kept(key)
-        except ValueError:  # nothing, or nothing of ours
+            kept = self._kept(key)
+            identity = None if kept == _REFUSED else restored(kept)
+        except (TypeError, ValueError):  # nothing, or nothing of ours
             identity = self._ask_once(request, token, key)
         return identity if identity and identity.is_valid(self._clock()) else None
 
@@ -151,16 +157,18 @@ class CachedValidator:
 
     # -- what is kept ----------------------------------------------------------------
 
-    def _kept(self, key: str) -> Identity | None:
-        """Return what is known of a token.
+    def _kept(self, key: str) -> Any:
+        """Return what is kept of a token; None for nothing.
 
-        :raises ValueError: where nothing is.
         :raises StoreUnavailable: where marks are all there is, and cannot be read.
         """
         if self._ttl <= 0:
-            return _read(self._store.get(_mark_of(key)))
-        known = _found(self._store, key)
-        return _read(_found(self._refusals, key) if known is None else known)
+            return self._store.get(_mark_of(key))
+        try:
+            known = self._store.get(key)
+        except StoreUnavailable:
+            known = None
+        return _found(self._refusals, key) if known is None else known
 
     def _keep(self, key: str, identity: Identity) -> None:
         ttl = self._time_to_keep(identity)
@@ -224,9 +232,10 @@ class CachedValidator:
 
     def _wait_for(self, flight: Future[Identity | None]) -> Identity | None:
         try:
-            return flight.result(self._wait)
+            identity = flight.result(self._wait)
         except (IdentityUnavailable, WaitTimeout) as error:
             raise IdentityUnavailable() from error
+        return identity and restored(identity.stored())  # each request has its own
 
     def _ask(self, request: Request, token: str, key: str) -> Identity | None:
         try:
@@ -269,14 +278,6 @@ def _checked(answer: Any) -> Identity | None:
     if not isinstance(answer.user_id, str) or isinstance(answer.permissions, str):
         raise TypeError("user_id is text, permissions are several texts")
     return identity_of(answer.stored())
-
-
-def _read(kept: Any) -> Identity | None:
-    """Read what is kept of a token.
-
-    :raises ValueError: where that says nothing.
-    """
-    return None if kept == _REFUSED else identity_of(kept)
 
 
 def _log_failure(error: Exception) -> None:

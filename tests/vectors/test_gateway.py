@@ -17,7 +17,7 @@ from pyramid_restproxy import service_url
 from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.testing import check, load_vectors, send
 from pyramid_restproxy.testing.behaviours import check_keys, filled
-from pyramid_restproxy.trust.canonical import wire_parts
+from pyramid_restproxy.trust.canonical import WireParts
 from pyramid_restproxy.trust.keys import Key, KeyRing
 from pyramid_restproxy.trust.profiles import RequestProfile
 from pyramid_restproxy.trust.refusals import InvalidToken, Refused
@@ -148,7 +148,7 @@ def verifies(seen, secret):
     ring = KeyRing([Key("k", secret.encode())])
     try:
         found = verify(
-            RequestProfile(), wire_parts(environ), [seen.body], ring, time.time()
+            RequestProfile(), WireParts(environ), [seen.body], ring, time.time()
         )
     except Refused:
         return False

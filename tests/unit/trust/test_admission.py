@@ -22,7 +22,7 @@ from pyramid_restproxy.trust.admission import (
     spooled,
 )
 from pyramid_restproxy.trust.api_keys import new_key
-from pyramid_restproxy.trust.canonical import RequestParts, wire_parts
+from pyramid_restproxy.trust.canonical import RequestParts, WireParts
 from pyramid_restproxy.trust.exposed import require_signature
 from pyramid_restproxy.trust.key_lines import PROFILES
 from pyramid_restproxy.trust.keys import Key, KeyRing
@@ -304,7 +304,7 @@ def test_what_goes_out_is_signed_after_all_transforms():
 def verified(client, environ):
     ring = trust_of(client.app.registry).signing_keys
     pieces = spooled(environ)
-    return verify(RequestProfile(), wire_parts(environ), pieces, ring, time.time())
+    return verify(RequestProfile(), WireParts(environ), pieces, ring, time.time())
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -80,18 +80,25 @@ def test_base64_has_one_text_for_the_same_bytes(text):
 
 
 @pytest.mark.parametrize(
-    "value, plain",
+    "value, fits",
     [
         (RFC_VALUE, True),
-        (RFC_VALUE.replace("g=:", "h=:"), False),  # other bits, the same bytes
-        (f"{RFC_VALUE},", False),
-        (f"{RFC_VALUE}\n", False),
-        (f"{RFC_VALUE}, md5=:AAAA:", False),
+        (RFC_VALUE.replace("R", "S"), False),
+        (RFC_VALUE.replace("g=:", "h=:"), None),  # other bits, the same bytes
+        (RFC_VALUE.replace("g=:", "é=:"), None),
+        (f"{RFC_VALUE},", None),
+        (f"{RFC_VALUE}\n", None),
+        (f"{RFC_VALUE}, md5=:AAAA:", True),
+        ("sha-256=:AAAA:, md5=:AAAA:".ljust(len(RFC_VALUE)), False),
         (RFC_VALUE.replace("256", "512"), False),
     ],
 )
-def test_a_digest_that_is_a_sha256_and_nothing_else(value, plain):
-    assert digests.is_sha256(value) is plain
+def test_the_body_of_a_digest(value, fits):
+    if fits is None:
+        with pytest.raises(digests.MalformedDigest):
+            digests.body_fits(value, [RFC_BODY])
+    else:
+        assert digests.body_fits(value, [RFC_BODY]) is fits
 
 
 @pytest.mark.parametrize("text", ["AB==", "AA", "A A=", "AA==\n", "é"])

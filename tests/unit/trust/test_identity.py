@@ -14,6 +14,7 @@ from pyramid_restproxy.trust.identity import (
     identity_of,
     is_time,
     is_token,
+    restored,
     seconds_of,
     user_by_email,
 )
@@ -102,11 +103,17 @@ def test_what_says_nothing_of_a_user(read, data):
 
 
 def test_what_is_stored_comes_back():
-    assert identity_of(json.loads(json.dumps(ANN.stored()))) == ANN
-    assert identity_of(Identity("ann").stored()) == Identity("ann")
     ended = Identity("ann", expires=0.0)
-    assert identity_of(ended.stored()) == ended
+    for identity in (ANN, Identity("ann"), ended):
+        stored = json.loads(json.dumps(identity.stored()))
+        assert identity_of(stored) == restored(stored) == identity
     assert Identity("ann").stored() == {"user": "ann"}
+
+
+@pytest.mark.parametrize("data", [None, [], "ann", {}, {"user": 1}, {"user": None}])
+def test_what_was_not_stored(data):
+    with pytest.raises(ValueError):
+        restored(data)
 
 
 @pytest.mark.parametrize(

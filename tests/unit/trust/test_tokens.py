@@ -292,7 +292,7 @@ def test_refused_users_do_not_reach_the_backend():
 def test_the_token_is_not_in_what_registries_show():
     client = app(user_token="required")
     get(client, "old")
-    assert "new" not in repr(trust_of(client.app.registry).user_tokens)
+    assert "new" not in repr(trust_of(client.app.registry))
 
 
 def test_a_token_is_taken_back():

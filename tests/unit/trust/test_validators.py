@@ -217,7 +217,18 @@ def test_a_token_costs_one_look(ttl):
     assert store.asked == 1
 
 
-@pytest.mark.parametrize("kept", [7, "x", [], {}, {"user": 1.5}, {"refused": False}])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        7,
+        "x",
+        [],
+        {},
+        {"user": 1.5},
+        {"refused": False},
+        {"user": "ann", "permissions": 7},
+    ],
+)
 def test_what_somebody_else_keeps_there(store, kept):
     store.set(hashed("token", "t"), kept, 60)
     assert CachedValidator(Asked(), store)(REQUEST, "t") == ANN
@@ -474,6 +485,10 @@ def test_of_many_requests_one_asks(outcome, store):
     found = together(CachedValidator(held, store), held)
     assert found == [outcome] * 8
     assert held.calls == 1
+    if outcome:  # what one request does to its own is nothing to the others
+        assert len(set(map(id, found))) == 8
+        found[0].claims["more"] = 1
+        assert found[1] == found[7] == outcome
 
 
 def test_those_that_wait_for_a_failure():
