@@ -203,17 +203,17 @@ def spooled(environ: dict[str, Any], limit: int = MAX_BODY) -> Iterable[bytes]:
         rewound, and CONTENT_LENGTH set where only the server knew it. The file that
         takes its place is under :data:`KEPT`, to be closed.
     :param limit: bytes that are read.
-    :raises BodyTooLarge: with the piece that goes over it, which is not handed on.
     :returns: its pieces. Nothing is read from the client before one is asked for.
+    :raises BodyTooLarge: with the piece that goes over it, which is not handed on.
     :raises UnreadableBody: where the server's reader raises anything.
     """
     stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
-    size = int(length) if length else math.inf
-    if size <= PIECE and size <= limit and is_seekable(stream):
+    if length and is_seekable(stream):
+        size = int(length)
         stream.seek(0)
-        piece = from_client(stream.read, int(size))
+        piece = from_client(stream.read, min(size, PIECE))
         stream.seek(0)
-        if len(piece) == size:  # nearly all: the server has it whole
+        if len(piece) == size <= limit:  # nearly all: the server has it whole
             environ.pop("HTTP_TRANSFER_ENCODING", None)
             return (piece,)
     return _spooled(environ, limit)

@@ -45,7 +45,7 @@ class MalformedDigest(ValueError):
 
 def to_base64(data: bytes) -> str:
     """Write bytes in base64 (RFC 4648 section 4)."""
-    return binascii.b2a_base64(data, newline=False).decode("ascii")
+    return binascii.b2a_base64(data, newline=False).decode()
 
 
 def from_base64(text: str) -> bytes:

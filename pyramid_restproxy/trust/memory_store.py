@@ -10,7 +10,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
-from math import ceil
 from typing import Any, NamedTuple
 
 from pyramid_restproxy.trust.refusals import StoreUnavailable
@@ -21,8 +20,11 @@ __all__ = ["MAX_ADDED", "MemoryStore"]
 log = logging.getLogger(__name__)
 
 #: How many nonces are remembered: those of 1600 signed requests a second, for the 601
-#: seconds that each of them could be used again. 100 MB where there are that many.
+#: seconds that each of them could be used again. 150 MB where there are that many.
 MAX_ADDED = 1_000_000
+
+#: A longer name (characters) is kept as a digest: nobody may have a lot of them kept.
+LONGEST_NAME = 64
 
 #: Takes text with something behind it too; what is read here was written here.
 _decode = json.JSONDecoder().raw_decode
@@ -71,19 +73,18 @@ class _Second(NamedTuple):
     """What ends in the same second.
 
     :ivar ends: which one.
-    :ivar names: digests.
+    :ivar names: see :func:`_short`.
     """
 
-    ends: int
-    names: list[bytes]
+    ends: float
+    names: list[str]
 
 
 class _Added:
     """What stays for its whole time, up to a number and a size. Not thread-safe.
 
-    Of a name 16 bytes of its digest are kept, and of its end the second, rounded up,
-    which it shares with others: about 100 bytes for each, and the value where it is not
-    ``""``.
+    Of its end the second is kept, rounded up, which it shares with others; of a long
+    name the digest: about 150 bytes for each, and the value where it is not ``""``.
     """
 
     _EMPTY = '""'
@@ -92,17 +93,17 @@ class _Added:
         self.max_entries = max_entries
         self.max_bytes = max_bytes
         self.bytes = 0
-        self._seconds: dict[int, _Second] = {}
-        self._order: list[int] = []  # a heap, of these
-        self._entries: dict[bytes, _Second] = {}
-        self._values: dict[bytes, str] = {}
+        self._seconds: dict[float, _Second] = {}
+        self._order: list[float] = []  # a heap, of these
+        self._entries: dict[str, _Second] = {}
+        self._values: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, key: str, now: float) -> str | None:
         """Return what is there."""
-        name = _digest(key)
+        name = _short(key)
         found = self._entries.get(name)
         if found is None:
             return None
@@ -118,7 +119,7 @@ class _Added:
         """
         if self._order and self._order[0] <= now:
             self._drop_first()  # one second, not all: that holds up nobody for long
-        name = _digest(key)
+        name = _short(key)
         there = self._entries.get(name)
         if there is not None:
             if there.ends > now:
@@ -130,24 +131,24 @@ class _Added:
             self._make_room(now)
         if value != self._EMPTY:  # few: a nonce has none
             self._put_value(name, value, now)
-        last = ceil(ends)
+        last = -(-ends // 1)  # rounded up; a float, as it is compared with them
         second = self._seconds.get(last) or self._begin(last)
         second.names.append(name)
         self._entries[name] = second
         return True
 
-    def _put_value(self, name: bytes, value: str, now: float) -> None:
+    def _put_value(self, name: str, value: str, now: float) -> None:
         while self.bytes + len(value) > self.max_bytes:
             self._make_room(now)
         self._values[name] = value
         self.bytes += len(value)
 
     def remove(self, key: str) -> None:
-        name = _digest(key)
+        name = _short(key)
         if name in self._entries:
             self._forget(name)
 
-    def _begin(self, ends: int) -> _Second:
+    def _begin(self, ends: float) -> _Second:
         self._seconds[ends] = begun = _Second(ends, [])
         heapq.heappush(self._order, ends)
         return begun
@@ -164,16 +165,19 @@ class _Added:
             del self._entries[name]
             self._drop_value(name)
 
-    def _forget(self, name: bytes) -> None:
+    def _forget(self, name: str) -> None:
         self._entries.pop(name).names.remove(name)  # long, and hardly ever wanted
         self._drop_value(name)
 
-    def _drop_value(self, name: bytes) -> None:
+    def _drop_value(self, name: str) -> None:
         self.bytes -= len(self._values.pop(name, ""))
 
 
-def _digest(key: str) -> bytes:
-    return sha256(key.encode("utf-8", "surrogatepass")).digest()[:16]
+def _short(key: str) -> str:
+    """Return a name, or what stands for a long one: no short one is as long."""
+    if len(key) <= LONGEST_NAME:
+        return key  # a nonce
+    return "#" + sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class MemoryStore:
@@ -186,7 +190,7 @@ class MemoryStore:
     :param max_entries: how many may be set.
     :param max_bytes: of their keys and values together, with 256 for each; the same for
         the values of what was added.
-    :param max_added: how many may be added; without a value each takes 100 bytes.
+    :param max_added: how many may be added; without a value each takes 150 bytes.
     :param clock: seconds of a clock that is never turned back.
     """
 

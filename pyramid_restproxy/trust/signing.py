@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 #: Seconds that the date of a signature may be away from now, in both directions.
-WINDOW = 300
+WINDOW = 300.0
 
 #: How many bytes of the body of a signed request are read.
 MAX_BODY = 16 * 1024 * 1024

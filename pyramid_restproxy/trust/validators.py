@@ -136,8 +136,10 @@ class CachedValidator:
         key = hashed("token", token)
         try:
             kept = self._kept(key)
-            identity = None if kept == _REFUSED else restored(kept)
-        except (TypeError, ValueError):  # nothing, or nothing of ours
+            identity: Identity | None = restored(kept)
+        except (TypeError, ValueError):  # a refusal, nothing, or nothing of ours
+            if kept == _REFUSED:
+                return None
             identity = self._ask_once(request, token, key)
         return identity if identity and identity.is_valid(self._clock()) else None
 

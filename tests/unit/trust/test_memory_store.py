@@ -173,5 +173,17 @@ def test_there_is_room_for_the_nonces_of_many_signed_requests(clock):
         clock.now += 0.01
     assert not nonces.add("nonce 0", 601)
     assert not store._added._values
-    names = [name for each in store._added._seconds.values() for name in each.names]
-    assert {len(name) for name in names} == {16}
+
+
+def test_long_names_take_no_more_room(clock):
+    store = MemoryStore(clock=clock)
+    names = ["x" * 1000, "x" * 1001, "x" * 65, "x" * 64]
+    for name in names:
+        assert store.add(name, "", 60)
+        assert not store.add(name, "", 60)
+        assert store.get(name) == ""
+    (second,) = store._added._seconds.values()
+    assert [len(name) for name in second.names] == [65, 65, 65, 64]
+    for name in names:
+        store.delete(name)
+    assert len(store) == 0
