@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pyramid.path import DottedNameResolver
 from pyramid.settings import asbool
 
-from pyramid_restproxy.grammar import TOKEN
+from pyramid_restproxy.grammar import TOKEN, has_valid_port
 
 __all__ = [
     "SEVERAL",
@@ -357,6 +357,12 @@ def certificate(value: object) -> str | tuple[str, str] | None:
 def proxy_url(value: object) -> str | None:
     """Read the URL of a second proxy."""
     word = text(value)
-    if word and not re.fullmatch(r"http://[^\s/]+/?", word):
-        raise ValueError("expected http://host:port")
+    if word and not (_PROXY.fullmatch(word) and has_valid_port(word)):
+        raise ValueError("expected http://host:port, or http://user:password@host:port")
     return word or None
+
+
+#: A user with a password may stand before the host; an IPv6 address is in brackets.
+_PROXY = re.compile(
+    r"http://(?:[^\s/@]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?/?"
+)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from pyramid_restproxy.remembered import remembered
 
-__all__ = ["TOKEN", "environ_key", "media_type_of"]
+__all__ = ["TOKEN", "environ_key", "has_valid_port", "media_type_of"]
 
 #: A token: methods, field names, parameter names (RFC 9110 section 5.6.2).
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -19,6 +20,14 @@ def media_type_of(content_type: str | None) -> str:
     :returns: in lower case, as it compares (RFC 9110 section 8.3.1); empty for none.
     """
     return (content_type or "").partition(";")[0].strip().lower()
+
+
+def has_valid_port(url: str) -> bool:
+    """Say whether the port of a URL is one, or left out (RFC 3986 section 3.2.3)."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 @remembered(256)

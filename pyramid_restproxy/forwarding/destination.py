@@ -10,6 +10,7 @@ from pyramid.exceptions import ConfigurationError
 
 from pyramid_restproxy.exceptions import MalformedRequest
 from pyramid_restproxy.forwarding.target import check_path
+from pyramid_restproxy.grammar import has_valid_port
 
 __all__ = ["Destination"]
 
@@ -72,7 +73,7 @@ def _check_url(backend: str, url: str) -> None:
         problem = "it must not have a fragment"
     elif any(not "!" <= character <= "~" for character in url):
         problem = "it has characters that must be percent-encoded"
-    elif parts.scheme.lower() != "http+unix" and not _has_valid_port(url):
+    elif parts.scheme.lower() != "http+unix" and not has_valid_port(url):
         problem = "its port is not valid"
     else:
         problem = _problem_of(parts.path)
@@ -87,10 +88,3 @@ def _problem_of(path: str) -> str:
     except MalformedRequest as error:
         return str(error)
     return ""
-
-
-def _has_valid_port(url: str) -> bool:
-    try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False

@@ -20,7 +20,7 @@ from pyramid_restproxy.forwarding.fields import canonical_name, one_or_several
 from pyramid_restproxy.forwarding.forwarded import is_node
 from pyramid_restproxy.forwarding.load import Gate
 from pyramid_restproxy.forwarding.model import RoutePolicy
-from pyramid_restproxy.forwarding.target import names_in
+from pyramid_restproxy.forwarding.target import is_sendable, names_in
 from pyramid_restproxy.forwarding.transforms import SetPath
 from pyramid_restproxy.forwarding.view import ForwardedRoute
 from pyramid_restproxy.grammar import TOKEN
@@ -282,6 +282,11 @@ def _check_path(route: str, path: str, pattern: str) -> None:
     if unknown:
         raise ConfigurationError(
             f"route {route!r}: path={path!r}: the pattern has no {min(unknown)!r}"
+        )
+    if not is_sendable(path):
+        raise ConfigurationError(
+            f"route {route!r}: path={path!r}: expected a path without a query, "
+            "percent-encoded where it must be, and without dot segments"
         )
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "edit_query",
     "fill_pattern",
     "has_empty_query",
+    "is_sendable",
     "join_path",
     "join_query",
     "names_in",
@@ -370,6 +371,18 @@ def fill_pattern(pattern: str, values: Mapping[str, Any]) -> str:
     filled = _NAMED.sub(segments, pattern)
     check_path(filled)
     return filled
+
+
+def is_sendable(pattern: str) -> bool:
+    """Say whether what :func:`fill_pattern` makes of a pattern can be a path to send.
+
+    :param pattern: percent-encoded, with places for values: the query is not its part.
+    """
+    try:
+        filled = fill_pattern(pattern, dict.fromkeys(names_in(pattern), "x"))
+    except MalformedRequest:
+        return False
+    return _UNESCAPED.fullmatch(filled.replace("%", "")) is not None
 
 
 def edit_query(

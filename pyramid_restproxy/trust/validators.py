@@ -141,7 +141,9 @@ class CachedValidator:
             if kept == _REFUSED:
                 return None
             identity = self._ask_once(request, token, key)
-        return identity if identity and identity.is_valid(self._clock()) else None
+        if identity is None or identity.expires is None:
+            return identity
+        return identity if identity.is_valid(self._clock()) else None
 
     def revoke(self, token: str, expires: float | None = None) -> None:
         """Refuse a token from now on, until it is not good any more.

@@ -51,6 +51,14 @@ def test_the_backend_of_a_route_may_be_added_later(config):
         ({"path": "v2"}, "begins with '/'"),
         ({"path": 7}, "begins with '/'"),
         ({"path": "/{nope}"}, "the pattern has no 'nope'"),
+        ({"path": "/%zz"}, "percent-encoded"),
+        ({"path": "/a b"}, "percent-encoded"),
+        ({"path": "/caf\xe9"}, "percent-encoded"),
+        ({"path": "/x\\y"}, "percent-encoded"),
+        ({"path": "/x?all=1"}, "without a query"),
+        ({"path": "/x#y"}, "without a query"),
+        ({"path": "/v2/../*path"}, "without dot segments"),
+        ({"request_transforms": [set_path("/%2e%2e/*path")]}, "without dot segments"),
         ({"request_transforms": [set_path("/v2/*nope")]}, "the pattern has no 'nope'"),
     ],
 )
@@ -60,6 +68,13 @@ def test_what_is_no_forwarded_route(config, arguments, says):
     with pytest.raises((ConfigurationError, ConfigurationExecutionError), match=says):
         config.add_proxy_route(**given)
         config.commit()
+
+
+@pytest.mark.parametrize("path", ["/", "/caf%C3%A9/*path", "/a;v=1/{id:[0-9]{2}}/x"])
+def test_paths_to_send(config, path):
+    config.add_backend("users", "http://a")
+    config.add_proxy_route("u", "/u/{id}/*path", "users", path=path)
+    config.commit()
 
 
 def test_a_path_to_send_may_be_filled_by_the_prefix_of_an_include():
