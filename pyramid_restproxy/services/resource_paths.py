@@ -46,13 +46,18 @@ def path_template(pattern: str) -> tuple[str, list[dict[str, Any]]] | None:
 
 
 def resource_paths(registry: Registry) -> dict[str, Any]:
-    """Describe the negotiated views of an application by path and method."""
+    """Describe the resources of an application by path and method.
+
+    That are the routes with a negotiated view, and of their views those too that are
+    not negotiated but say their methods, e.g. one that deletes.
+    """
     catalogue = catalogue_of(registry)
     found: dict[str, Any] = {}
     for route in registry.getUtility(IRoutesMapper).get_routes():
-        rows = [row for row in catalogue.of_route(route.name) if row.offers]
+        views = catalogue.of_route(route.name)
+        rows = [row for row in views if row.offers or row.says_method]
         template = path_template(route.pattern)
-        if rows and template is not None:
+        if any(row.offers for row in rows) and template is not None:
             path, parameters = template
             item = {"parameters": parameters} if parameters else {}
             # Several routes may share a path; the first one answers.
@@ -64,7 +69,7 @@ def _operations(route: Any, rows: list[ViewRow]) -> dict[str, Any]:
     restrictions = [each for each in map(method_set, route.predicates) if each]
     return {
         method.lower(): _operation(route.name, method, row)
-        for row in rows
+        for row in sorted(rows, key=lambda row: row.offers is not None)
         for method in METHODS
         if method in row.methods and all(method in each for each in restrictions)
     }
@@ -73,13 +78,11 @@ def _operations(route: Any, rows: list[ViewRow]) -> dict[str, Any]:
 def _operation(route: str, method: str, row: ViewRow) -> dict[str, Any]:
     view = getattr(row.view, row.attr, row.view) if row.attr else row.view
     summary = (inspect.getdoc(view) or "").partition("\n")[0]
-    offered = row.offers.representations if row.offers else ()
-    content: dict[str, Any] = {each.media_type: {} for each in offered}
     problem = {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}}
     operation: dict[str, Any] = {
         "operationId": f"{route}.{method.lower()}",
         "responses": {
-            "200": {"description": "The resource.", "content": content},
+            **_success(row),
             "default": {
                 "description": "Another status, or what went wrong.",
                 "content": {"application/problem+json": problem},
@@ -92,3 +95,12 @@ def _operation(route: str, method: str, row: ViewRow) -> dict[str, Any]:
         body: dict[str, Any] = {each: {} for each in row.content_types}
         operation["requestBody"] = {"content": body}
     return operation
+
+
+def _success(row: ViewRow) -> dict[str, Any]:
+    if row.offers is None:
+        return {"2XX": {"description": "It was done."}}
+    content: dict[str, Any] = {
+        each.media_type: {} for each in row.offers.representations
+    }
+    return {"200": {"description": "The resource.", "content": content}}

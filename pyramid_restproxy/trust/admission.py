@@ -208,12 +208,12 @@ def spooled(environ: dict[str, Any], limit: int = MAX_BODY) -> Iterable[bytes]:
     :raises UnreadableBody: where the server's reader raises anything.
     """
     stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
-    if length and is_seekable(stream):
-        size = int(length)
+    size = int(length) if length else 0
+    if 0 < size <= min(PIECE, limit) and is_seekable(stream):
         stream.seek(0)
-        piece = from_client(stream.read, min(size, PIECE))
+        piece = from_client(stream.read, size)
         stream.seek(0)
-        if len(piece) == size <= limit:  # nearly all: the server has it whole
+        if len(piece) == size:  # nearly all: the server has it whole
             environ.pop("HTTP_TRANSFER_ENCODING", None)
             return (piece,)
     return _spooled(environ, limit)

@@ -47,6 +47,9 @@ class Posts:
     def show(self):
         pass
 
+    def delete(self):
+        """Delete a post."""
+
 
 def test_resources_stand_beside_services():
     with Configurator() as config:
@@ -74,7 +77,7 @@ def test_resources_stand_beside_services():
     created = found["paths"]["/posts"]["post"]
     assert created["requestBody"] == {"content": {"application/json": {}}}
     assert "summary" not in created
-    assert set(found["paths"]["/posts/{id}"]) == {"parameters", "get"}
+    assert set(found["paths"]["/posts/{id}"]) == {"parameters", "get", "delete"}
 
 
 def show(request):
@@ -129,3 +132,25 @@ def test_a_service_and_a_route_that_share_a_path_are_both_told():
     told = found["/p/{id}"]
     assert set(told) == {"parameters", "get", "post"}
     assert told["post"]["operationId"] == "put"
+
+
+def test_views_of_a_resource_without_a_representation_are_told():
+    """They were left out."""
+
+    def gone(request):
+        """Delete it."""
+
+    def more(config):
+        add = config.add_view
+        add(gone, route_name="post", request_method="DELETE", renderer="json")
+        add(gone, route_name="post", allowed_methods=("PATCH", "GET"), renderer="json")
+        config.add_route("other", "/other")
+        add(gone, route_name="other", request_method="DELETE", renderer="json")
+
+    found = described(("post", "/p/{id}", {}), configure=more)
+    assert set(found) == {"/p/{id}"}
+    told = found["/p/{id}"]
+    assert set(told) == {"parameters", "get", "put", "patch", "delete"}
+    assert told["get"]["summary"] == "Show it."  # what is negotiated comes first
+    assert told["delete"]["summary"] == "Delete it."
+    assert set(told["delete"]["responses"]) == {"2XX", "default"}
