@@ -30,6 +30,10 @@ LONGEST_NAME = 64
 _decode = json.JSONDecoder().raw_decode
 
 
+#: The JSON of ``""``, which most of what is added has for a value: nonces.
+_EMPTY = '""'
+
+
 class _Shelf:
     """Entries up to a number and a size. Not thread-safe.
 
@@ -87,8 +91,6 @@ class _Added:
     name the digest: about 150 bytes for each, and the value where it is not ``""``.
     """
 
-    _EMPTY = '""'
-
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self.max_entries = max_entries
         self.max_bytes = max_bytes
@@ -110,7 +112,7 @@ class _Added:
         if found.ends <= now:
             self._forget(name)
             return None
-        return self._values.get(name, self._EMPTY)
+        return self._values.get(name, _EMPTY)
 
     def add(self, key: str, value: str, ends: float, now: float) -> bool:
         """Put in what is not there; return whether it was not.
@@ -129,7 +131,7 @@ class _Added:
             return True
         while len(self._entries) >= self.max_entries:
             self._make_room(now)
-        if value != self._EMPTY:  # few: a nonce has none
+        if value != _EMPTY:  # few: a nonce has none
             self._put_value(name, value, now)
         last = -(-ends // 1)  # rounded up; a float, as it is compared with them
         second = self._seconds.get(last) or self._begin(last)
@@ -229,7 +231,7 @@ class MemoryStore:
 
         :raises StoreUnavailable: where there is no room.
         """
-        content = encoded(value)
+        content = _EMPTY if value == "" else encoded(value)
         with self._lock:
             now = self._clock()
             if key in self._kept.entries and self._kept.get(key, now) is not None:

@@ -205,7 +205,7 @@ def verify(
 ) -> Signed:
     """Check the signature of a request.
 
-    :param parts: the request as it came, see :func:`~.canonical.WireParts`.
+    :param parts: the request as it came, see :class:`~.canonical.WireParts`.
     :param pieces: its body, before any decoding; read no further than is needed.
     :param now: seconds since the epoch.
     :param window: seconds that its date may be away from now.

@@ -184,14 +184,12 @@ def admit(request: Request, way: str, trust: Trust) -> Identity | None:
     if way == "dropped":
         request.environ.pop(environ_key(field), None)
         return None
-    if way == "refused" and presented:
-        raise InvalidToken("malformed", "This resource does not take a user token.")
-    if way == "refused":
-        return None
-    if not presented and way == "required":
-        raise _missing(request)
     if not presented:
+        if way == "required":
+            raise _missing(request)
         return None
+    if way == "refused":
+        raise InvalidToken("malformed", "This resource does not take a user token.")
     if trust.validator is None:
         raise IdentityUnavailable()
     identity = trust.validator(request, presented) if is_token(presented) else None
