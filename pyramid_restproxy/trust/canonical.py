@@ -7,7 +7,7 @@ wire. HTTP message signatures (RFC 9421) have a module of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,7 @@ class RequestParts:
         lines = [value for each, value in self.fields if each.lower() == lowered]
         return ", ".join(line.strip(_BLANK) for line in lines) if lines else None
 
-    def values(self, names: Sequence[str]) -> list[str]:
+    def values(self, names: tuple[str, ...]) -> list[str]:
         """Return the values of fields; an empty one for each that is not there."""
         return [self.value(name) or "" for name in names]
 
@@ -159,9 +159,9 @@ class WireParts(RequestParts):
             return found.strip(_BLANK)
         return None if key in _NEVER_EMPTY else found
 
-    def values(self, names: Sequence[str]) -> list[str]:
+    def values(self, names: tuple[str, ...]) -> list[str]:
         environ, found = self._environ, []
-        for key in _environ_keys(tuple(names)):
+        for key in _environ_keys(names):
             value = environ.get(key, "").strip(_BLANK)
             if key == "HTTP_HOST":
                 value = _host((environ["wsgi.url_scheme"], value))
@@ -194,7 +194,7 @@ def request_string(
     key_id: str,
     created: str,
     nonce: str,
-    covered: Sequence[str],
+    covered: tuple[str, ...],
 ) -> bytes:
     """Make the canonical string of the default profile.
 
@@ -224,7 +224,7 @@ def request_string(
     text = "".join(said)
     if "\n" in text or "\r" in text:
         raise ValueError("a line break cannot be signed")
-    return (_form(tuple(covered)) % said).encode("latin-1")
+    return (_form(covered) % said).encode("latin-1")
 
 
 @remembered(256)
