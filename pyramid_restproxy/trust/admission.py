@@ -209,11 +209,10 @@ def spooled(environ: dict[str, Any], limit: int = MAX_BODY) -> Iterable[bytes]:
     """
     stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
     size = int(length) if length else 0
-    if 0 < size <= min(PIECE, limit) and is_seekable(stream):
-        stream.seek(0)
-        piece = from_client(stream.read, size)
-        stream.seek(0)
+    if isinstance(stream, io.BytesIO) and 0 < size <= limit:
+        piece = stream.getvalue()
         if len(piece) == size:  # nearly all: the server has it whole
+            stream.seek(0)
             environ.pop("HTTP_TRANSFER_ENCODING", None)
             return (piece,)
     return _spooled(environ, limit)

@@ -219,12 +219,11 @@ def request_string(
     :raises ValueError: where a value has a line break, or cannot be sent, or a name is
         none of a field.
     """
-    values = parts.values(covered)
-    said = (key_id, created, nonce, parts.method, parts.target, *values)
-    text = "".join(said)
-    if "\n" in text or "\r" in text:
+    form, values = _form(covered), parts.values(covered)
+    text = form % (key_id, created, nonce, parts.method, parts.target, *values)
+    if "\r" in text or text.count("\n") != form.count("\n"):
         raise ValueError("a line break cannot be signed")
-    return (_form(covered) % said).encode("latin-1")
+    return text.encode("latin-1")
 
 
 @remembered(256)

@@ -9,8 +9,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 from pyramid_restproxy.trust.refusals import StoreUnavailable
 from pyramid_restproxy.trust.stored import encoded
@@ -73,7 +74,8 @@ class _Shelf:
             self.bytes -= len(key) + len(found[1]) + self.OVERHEAD
 
 
-class _Second(NamedTuple):
+@dataclass(slots=True)
+class _Second:
     """What ends in the same second.
 
     :ivar ends: which one.
@@ -121,7 +123,7 @@ class _Added:
         """
         if self._order and self._order[0] <= now:
             self._drop_first()  # one second, not all: that holds up nobody for long
-        name = _short(key)
+        name = key if len(key) <= LONGEST_NAME else _short(key)
         there = self._entries.get(name)
         if there is not None:
             if there.ends > now:
