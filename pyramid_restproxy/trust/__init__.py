@@ -38,7 +38,11 @@ from pyramid_restproxy.trust.exposed import exposed_view, not_ambient_view
 from pyramid_restproxy.trust.limits import rate_limited_view, use_limiter
 from pyramid_restproxy.trust.registry import make_trust
 from pyramid_restproxy.trust.sealed import sealed_params, sealed_path, sealed_view
-from pyramid_restproxy.trust.tokens import set_token_validator, user_token_view
+from pyramid_restproxy.trust.tokens import (
+    VALIDATOR,
+    set_token_validator,
+    user_token_view,
+)
 from pyramid_restproxy.trust.varying import varying_view
 
 __all__ = ["includeme"]
@@ -79,6 +83,7 @@ def includeme(config: Configurator) -> None:
     config.add_directive("add_sealing_key", add_sealing_key)
     config.add_directive("set_token_validator", set_token_validator)
     config.add_request_method(RequestMethod(sealed_path), "sealed_path")
+    config.add_tween(VALIDATOR)
     config.registry.registerUtility(sealed_params, ISealer)
     config.registry.registerUtility(CallerTokens(), ICallerTokens)
     order = PHASE0_CONFIG + 1

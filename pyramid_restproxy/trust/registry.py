@@ -43,6 +43,7 @@ class Trust:
     :ivar token_field: the field that carries a user token, in requests and answers.
     :ivar validator: who says whose user tokens are, asked once for many requests; None
         where nobody does.
+    :ivar need_users: what is for users only, e.g. ``route 'mine'``.
     """
 
     key_header: str
@@ -55,6 +56,7 @@ class Trust:
     profiles: dict[str, Profile] = field(default_factory=dict)
     token_field: str = USER_TOKEN
     validator: CachedValidator | None = None
+    need_users: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.key_store = self.own_keys
