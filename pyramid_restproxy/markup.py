@@ -22,7 +22,7 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 # The complement of XML 1.0 section 2.2, production Char: control characters, lone
 # surrogates (which UTF-8 has not either), U+FFFE and U+FFFF.
-_NOT_CARRIABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_CARRIABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 # NCName (Namespaces in XML 1.0 section 3), of which only ASCII and Latin-1: beyond
 # them parsers disagree, by the edition of XML they know. Names that begin with xml
