@@ -20,7 +20,7 @@ from pyramid_restproxy.forwarding.client import (
     forward_request,
 )
 from pyramid_restproxy.forwarding.routes import add_proxy_route
-from pyramid_restproxy.forwarding.view import safe_target_view
+from pyramid_restproxy.forwarding.view import readable_view, safe_target_view
 
 __all__ = ["includeme"]
 
@@ -34,6 +34,9 @@ def includeme(config: Configurator) -> None:
     config.add_request_method(RequestMethod(backend), "backend")
     config.add_request_method(RequestMethod(forward_request), "forward")
     config.add_view_deriver(
-        safe_target_view, name="safe_target", under=INGRESS, over="secured_view"
+        readable_view, name="readable", under=INGRESS, over="secured_view"
+    )
+    config.add_view_deriver(
+        safe_target_view, name="safe_target", under="readable", over="secured_view"
     )
     use_gateway(config)

@@ -2,7 +2,8 @@
 
 Two transforms: :func:`cors_preflight` answers preflights in the place of the backend,
 :func:`cors_headers` puts the fields on answers, in the place of the backend's own, so
-that they never stand there twice.
+that they never stand there twice. A view with the second has them on what the gateway
+answers itself too: a script must be able to read a 401.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from pyramid.request import Request
 from pyramid.response import Response
 
 from pyramid_restproxy.forwarding.fields import FieldList
@@ -22,7 +24,7 @@ from pyramid_restproxy.forwarding.model import (
 )
 from pyramid_restproxy.negotiation import add_vary
 
-__all__ = ["Preflights", "cors_headers", "cors_preflight"]
+__all__ = ["Grants", "Preflights", "cors_headers", "cors_preflight"]
 
 #: How long a browser may remember a preflight, seconds.
 MAX_AGE = 600
@@ -66,7 +68,7 @@ class Preflights:
         if call.method != "OPTIONS" or method is None:
             return None
         answer = FieldList([("Content-Length", "0")])
-        if _grant(call, answer, self.allowed, self.credentials):
+        if _grant(call.request, answer, self.allowed, self.credentials):
             answer.set("Access-Control-Allow-Methods", method)
             wanted = call.headers.get("Access-Control-Request-Headers")
             if wanted:
@@ -83,17 +85,29 @@ def cors_headers(
     :param expose: the fields that scripts may read besides the usual ones.
     :raises ValueError: for what is no origin, and for credentials with ``*``.
     """
-    allowed = _checked(origins, credentials)
+    return Grants(_checked(origins, credentials), credentials, ", ".join(expose))
 
-    def transform(call: ProxyCall, answer: Answer) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What :func:`cors_headers` makes."""
+
+    allowed: frozenset[str]
+    credentials: bool
+    expose: str
+
+    def __call__(self, call: ProxyCall, answer: Answer) -> None:
+        """Put the fields in the place of the backend's."""
         headers = answer.headers
         for name, _ in list(headers.pairs):
             if name.lower().startswith("access-control-"):
                 headers.remove(name)
-        if _grant(call, headers, allowed, credentials) and expose:
-            headers.set("Access-Control-Expose-Headers", ", ".join(expose))
+        self.put(call.request, headers)
 
-    return transform
+    def put(self, request: Request, headers: FieldList) -> None:
+        """Put the fields on an answer that has none; twice is as good as once."""
+        if _grant(request, headers, self.allowed, self.credentials) and self.expose:
+            headers.set("Access-Control-Expose-Headers", self.expose)
 
 
 def _checked(origins: Collection[str], credentials: bool) -> frozenset[str]:
@@ -107,14 +121,14 @@ def _checked(origins: Collection[str], credentials: bool) -> frozenset[str]:
 
 
 def _grant(
-    call: ProxyCall, headers: FieldList, allowed: frozenset[str], credentials: bool
+    request: Request, headers: FieldList, allowed: frozenset[str], credentials: bool
 ) -> bool:
     """Set Access-Control-Allow-Origin where the origin is one that may ask."""
     if "*" in allowed:
         headers.set("Access-Control-Allow-Origin", "*")
         return True
     add_vary(headers.pairs, "Origin")
-    origin = call.headers.get("Origin")
+    origin = request.environ.get("HTTP_ORIGIN")  # whatever goes to the backend
     if origin is None or origin not in allowed:
         return False
     headers.set("Access-Control-Allow-Origin", origin)

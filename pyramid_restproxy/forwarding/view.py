@@ -9,8 +9,13 @@ from typing import Any, ClassVar
 from pyramid.request import Request
 from pyramid.response import Response
 
+from pyramid_restproxy.forwarding.cors import Grants
 from pyramid_restproxy.forwarding.failures import ForwardingFailed, name_teller
-from pyramid_restproxy.forwarding.fields import canonical_name, one_or_several
+from pyramid_restproxy.forwarding.fields import (
+    FieldList,
+    canonical_name,
+    one_or_several,
+)
 from pyramid_restproxy.forwarding.forwarder import (
     FORWARDED,
     exchange,
@@ -35,6 +40,7 @@ __all__ = [
     "ProxyView",
     "backend_named",
     "forward",
+    "readable_view",
     "safe_target_view",
 ]
 
@@ -164,6 +170,36 @@ class ProxyView:
 
         :param response: ``status``, ``headers``, ``body``; to be changed in place.
         """
+
+
+def readable_view(view: Any, info: Any) -> Any:
+    """Derive a view whose answers may be read by scripts of other origins.
+
+    Only where it forwards with :func:`~.cors.cors_headers`: that is for the backend's
+    answers; this for those that the gateway makes, whoever refuses (401, 429, 502).
+    """
+    transforms = _response_transforms(info.original_view)
+    grants = [each for each in transforms if isinstance(each, Grants)]
+    if not grants:
+        return view
+
+    def tell(request: Request, response: Response) -> None:
+        grants[-1].put(request, FieldList(response.headerlist))
+
+    def with_grants(context: Any, request: Request) -> Response:
+        request.add_response_callback(tell)
+        return view(context, request)
+
+    return with_grants
+
+
+def _response_transforms(own: Any) -> Iterable[ResponseTransform]:
+    """Return those of a view; none where it does not forward."""
+    if isinstance(own, ForwardedRoute):
+        return own.policy.response_transforms
+    if inspect.isclass(own) and issubclass(own, ProxyView):
+        return own.response_transforms
+    return ()
 
 
 def safe_target_view(view: Any, info: Any) -> Any:

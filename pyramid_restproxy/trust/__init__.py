@@ -11,7 +11,6 @@ stands before all of them. What a request is refused with is in ``refusals``.
 from __future__ import annotations
 
 from pyramid.config import PHASE0_CONFIG, Configurator
-from pyramid.viewderivers import INGRESS
 
 from pyramid_restproxy.forwarding.backends import CHECK_ORDER
 from pyramid_restproxy.forwarding.client import RequestMethod
@@ -65,7 +64,7 @@ def includeme(config: Configurator) -> None:
     config.include("pyramid_restproxy.trust.guard")
     # 405, 400, and then who asks: a path is made safe before it is decided about.
     config.add_view_deriver(
-        exposed_view, name="exposed_methods", under=INGRESS, over="safe_target"
+        exposed_view, name="exposed_methods", under="readable", over="safe_target"
     )
     before = "safe_target"
     for name, deriver in ADMISSION:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import webtest
 from pyramid.config import Configurator
+from pyramid.response import Response
 
 from pyramid_restproxy.forwarding.cors import cors_headers, cors_preflight
+from pyramid_restproxy.forwarding.transforms import remove_request_headers
+from pyramid_restproxy.forwarding.view import ProxyView
 from pyramid_restproxy.testing import Answer, FakeBackend
 
 ORIGIN = "https://a.example"
@@ -182,3 +185,50 @@ def test_a_plain_options_goes_to_the_backend(backend):
 def test_credentials_for_everybody_are_refused(make):
     with pytest.raises(ValueError, match="by name"):
         make("*", credentials=True)
+
+
+class Refusing(ProxyView):
+    backend = "b"
+    response_transforms = (cors_headers([ORIGIN]),)
+
+    def prepare_request(self, call):
+        return Response(status=409)
+
+
+def test_what_the_gateway_refuses_can_be_read(backend):
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_backend("b", backend.url)
+        config.add_backend("gone", "http://127.0.0.1:9")
+        told = {"response_transforms": cors_headers([ORIGIN], credentials=True)}
+        config.add_proxy_route("key", "/key/*path", "b", api_key=True, **told)
+        config.add_proxy_route("gone", "/gone/*path", "gone", **told)
+        config.add_proxy_route("other", "/other/*path", "b", api_key=True)
+        config.add_route("own", "/own/*path")
+        config.add_view(Refusing, route_name="own")
+        app = webtest.TestApp(config.make_wsgi_app(), lint=False)
+    asked = {"Origin": ORIGIN}
+    for path, status in (("/key/x", 401), ("/gone/x", 502), ("/own/x", 409)):
+        answer = app.get(path, headers=asked, status=status)
+        assert answer.headers.getall("Access-Control-Allow-Origin") == [ORIGIN]
+        assert "Origin" in answer.headers["Vary"]
+        strange = app.get(path, headers={"Origin": "https://b.example"}, status=status)
+        assert "Access-Control-Allow-Origin" not in strange.headers
+    answer = app.get("/other/x", headers=asked, status=401)
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_an_origin_counts_that_is_not_sent_on(backend):
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_backend("b", backend.url)
+        config.add_proxy_route(
+            "r",
+            "/*path",
+            "b",
+            request_transforms=remove_request_headers("Origin"),
+            response_transforms=cors_headers([ORIGIN]),
+        )
+        app = webtest.TestApp(config.make_wsgi_app(), lint=False)
+    answer = app.get("/x", headers={"Origin": ORIGIN})
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
