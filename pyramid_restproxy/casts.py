@@ -304,7 +304,7 @@ def host_policy(value: object) -> str:
 
 
 #: What cannot stand in the value of a header field as WSGI has it (PEP 3333): NUL, line
-#: breaks, and all that is not Latin-1. Said by what can: that compiles ten times faster.
+#: breaks, and all that is not Latin-1. Said by what can, which compiles far faster.
 _NO_VALUE = re.compile(r"[^\x01-\x09\x0b\x0c\x0e-\xff]")
 
 
