@@ -24,7 +24,7 @@ from pyramid_restproxy.forwarding.model import (
 )
 from pyramid_restproxy.negotiation import add_vary
 
-__all__ = ["Grants", "Preflights", "cors_headers", "cors_preflight"]
+__all__ = ["Grants", "Preflights", "cors_headers", "cors_preflight", "is_preflight"]
 
 #: How long a browser may remember a preflight, seconds.
 MAX_AGE = 600
@@ -51,11 +51,23 @@ def cors_preflight(
     return Preflights(_checked(origins, credentials), credentials, max_age)
 
 
+def is_preflight(request: Request) -> bool:
+    """Say whether a request is a preflight, by what came (Fetch, section 4.8)."""
+    return request.method == "OPTIONS" and _ASKED_METHOD in request.environ
+
+
+#: The method and the fields of the request that a preflight is about.
+_ASKED_METHOD = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
+_ASKED_FIELDS = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"
+
+
 @dataclass(frozen=True, slots=True)
 class Preflights:
     """What :func:`cors_preflight` makes; a route answers them before it asks who asks.
 
-    A preflight has no credentials, and no method but OPTIONS (Fetch, section 4.8).
+    A preflight has no credentials. It is told by the fields that came: one that
+    ``Connection`` names is none that goes on, but it must not make a preflight another
+    request, for which nobody was asked who he is.
     """
 
     allowed: frozenset[str]
@@ -63,14 +75,15 @@ class Preflights:
     max_age: int
 
     def __call__(self, call: ProxyCall) -> Response | None:
-        """Answer a preflight."""
-        method = call.headers.get("Access-Control-Request-Method")
-        if call.method != "OPTIONS" or method is None:
-            return None
+        """Answer a preflight; None for another request."""
+        return self.answer(call.request) if is_preflight(call.request) else None
+
+    def answer(self, request: Request) -> Response:
+        """Return the answer to a preflight."""
         answer = FieldList([("Content-Length", "0")])
-        if _grant(call.request, answer, self.allowed, self.credentials):
-            answer.set("Access-Control-Allow-Methods", method)
-            wanted = call.headers.get("Access-Control-Request-Headers")
+        if _grant(request, answer, self.allowed, self.credentials):
+            answer.set("Access-Control-Allow-Methods", request.environ[_ASKED_METHOD])
+            wanted = request.environ.get(_ASKED_FIELDS)
             if wanted:
                 answer.set("Access-Control-Allow-Headers", wanted)
             answer.set("Access-Control-Max-Age", str(self.max_age))

@@ -15,12 +15,12 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid_restproxy.exceptions import MethodNotAllowed
 from pyramid_restproxy.forwarding.backends import CHECK_ORDER, make_gateway
 from pyramid_restproxy.forwarding.cache import MemoryStore, RedisStore, SharedCache
-from pyramid_restproxy.forwarding.cors import Preflights
+from pyramid_restproxy.forwarding.cors import Preflights, is_preflight
 from pyramid_restproxy.forwarding.fields import canonical_name, one_or_several
 from pyramid_restproxy.forwarding.forwarded import is_node
 from pyramid_restproxy.forwarding.load import Gate
 from pyramid_restproxy.forwarding.model import RoutePolicy
-from pyramid_restproxy.forwarding.target import is_sendable, names_in
+from pyramid_restproxy.forwarding.target import is_sendable, names_in, safe_target
 from pyramid_restproxy.forwarding.transforms import SetPath
 from pyramid_restproxy.forwarding.view import ForwardedRoute
 from pyramid_restproxy.grammar import TOKEN
@@ -161,8 +161,7 @@ def add_proxy_route(
         **of_view,
     )
     if preflights:
-        answering = ForwardedRoute(backend, RoutePolicy(request_transforms=preflights))
-        _add_preflights(config, name, answering, allowed_methods)
+        _add_preflights(config, name, preflights[0], allowed_methods)
     cached = _flag(name, "cache", cache)
 
     def register() -> None:
@@ -179,17 +178,20 @@ def add_proxy_route(
 
 
 def _add_preflights(
-    config: Configurator, route: str, view: ForwardedRoute, methods: Any
+    config: Configurator, route: str, preflights: Preflights, methods: Any
 ) -> None:
     """Add the view of preflights, which have no credentials: it asks for none.
+
+    So it never forwards, whatever it is asked.
 
     :param methods: those of the route; where OPTIONS is not among them, an OPTIONS that
         is no preflight is answered here as it is for views that have none.
     """
 
     def preflight(context: Any, request: Request) -> Response:
-        if "Access-Control-Request-Method" in request.headers:
-            return view(context, request)
+        safe_target(request.environ)
+        if is_preflight(request):
+            return preflights.answer(request)
         automatic = settings_of(request.registry).automatic_options
         allow = allowed([MethodSet.of(methods), MethodSet.of("OPTIONS")], automatic)
         if automatic:

@@ -138,6 +138,29 @@ def test_a_preflight_is_answered_here(backend):
     assert not backend.requests
 
 
+@pytest.mark.parametrize("methods", [None, "GET", ("GET", "OPTIONS")])
+def test_a_preflight_that_connection_names_is_not_forwarded(backend, methods):
+    """It was, by a view that asks for no credentials, with what the client said."""
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_backend("b", backend.url)
+        config.add_proxy_route(
+            "r",
+            "/*path",
+            "b",
+            api_key=True,
+            allowed_methods=methods,
+            identity={"X-User": "key"},
+            request_transforms=cors_preflight([ORIGIN]),
+        )
+        app = webtest.TestApp(config.make_wsgi_app(), lint=False)
+    named = {"Connection": "close, Access-Control-Request-Method", "X-User": "admin"}
+    answer = preflight(app, **named)
+    assert answer.status_int == 204
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert not backend.requests
+
+
 def test_another_origin_gets_nothing(backend):
     answer = preflight(client(backend), origin="https://evil.example")
     assert not [name for name in answer.headers if name.startswith("Access")]
