@@ -103,14 +103,14 @@ def add_service(
             "somebody unknown is a program of somebody unknown"
         )
     guard = config.maybe_dotted(guard)
-    for suffix, call, contract, doc in _calls(name, function):
+    for suffix, call, contract, declared in _calls(name, function):
         own = f"{pattern.rstrip('/')}/{suffix}" if suffix else pattern
         service = Service(
             name=f"{name}.{suffix}" if suffix else name,
             pattern=whole_pattern(config, own),
             call=call,
             contract=contract,
-            doc=doc,
+            doc=inspect.getdoc(declared[-1]) or "",
             codecs=found,
             idempotent=idempotent,
             user_agent=user_agent,
@@ -119,7 +119,7 @@ def add_service(
             guard=guard,
             max_body=max_body,
         )
-        _add(config, service, own, options)
+        _add(config, service, own, declared, options)
 
 
 def whole_pattern(config: Configurator, pattern: str) -> str:
@@ -131,12 +131,17 @@ def whole_pattern(config: Configurator, pattern: str) -> str:
 Call = Callable[[Request], Callable[..., Any]]
 
 
-def _calls(name: str, function: Any) -> Iterator[tuple[str, Call, Contract, str]]:
-    """Yield suffix, call, contract and documentation of what becomes a service."""
+def _calls(
+    name: str, function: Any
+) -> Iterator[tuple[str, Call, Contract, tuple[Any, ...]]]:
+    """Yield suffix, call and contract of what becomes a service, and what declares it.
+
+    The last is the function, or the class and its method.
+    """
     if not inspect.isclass(function):
         if not callable(function):
             raise ConfigurationError(f"add_service({name!r}): {function!r} is no call")
-        yield "", lambda request: function, Contract(function), _doc(function)
+        yield "", lambda request: function, Contract(function), (function,)
         return
     methods = [
         (each, member)
@@ -151,7 +156,7 @@ def _calls(name: str, function: Any) -> Iterator[tuple[str, Call, Contract, str]
     for each, member in methods:
         own = inspect.isfunction(inspect.getattr_static(function, each))
         contract = Contract(member, skip=1 if own else 0)
-        yield each, _method(make, each), contract, _doc(member)
+        yield each, _method(make, each), contract, (function, member)
 
 
 def _is_method(kind: type, name: str) -> bool:
@@ -179,12 +184,12 @@ def _method(make: Callable[[Request], Any], name: str) -> Call:
     return lambda request: getattr(make(request), name)
 
 
-def _doc(function: Any) -> str:
-    return inspect.getdoc(function) or ""
-
-
 def _add(
-    config: Configurator, service: Service, pattern: str, options: dict[str, Any]
+    config: Configurator,
+    service: Service,
+    pattern: str,
+    declared: tuple[Any, ...],
+    options: dict[str, Any],
 ) -> None:
     name, registry = service.name, config.registry
     intr = config.introspectable(
@@ -212,7 +217,7 @@ def _add(
     options = {"require_csrf": False} | options
     if not service.strict_404:
         options.setdefault("request_method", "POST")
-    view = ServiceView(service, exceptions_of(registry))
+    view = ServiceView(service, exceptions_of(registry), declared)
     config.add_view(view, route_name=name, **options)
 
 

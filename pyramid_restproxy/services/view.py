@@ -121,13 +121,19 @@ class ServiceView:
     :param service: the service.
     :param exceptions: the exceptions that callers may see; looked at when one is
         raised, so that later directives count.
+    :param declared: the function, or the class and its method: what decorators note
+        there of the view (``require_signature``) is read from here.
     """
 
     def __init__(
-        self, service: Service, exceptions: Mapping[type, RemoteException]
+        self,
+        service: Service,
+        exceptions: Mapping[type, RemoteException],
+        declared: tuple[Any, ...] = (),
     ) -> None:
         self.service = service
         self.exceptions = exceptions
+        self.__restproxy_declared__ = declared
         self._readers = {
             media_type: codec
             for codec in service.codecs

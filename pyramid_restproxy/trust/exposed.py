@@ -2,8 +2,8 @@
 
 These decorators only note on the view what its options are; whoever derives views reads
 them with :func:`view_option`. So they stand above or below ``view_config`` and each
-other, on a function, a class or one of its methods, and an option that is given to
-``add_view`` itself comes first.
+other, on a function, a class or one of its methods, on a view or what a service calls,
+and an option that is given to ``add_view`` itself comes first.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 #: Attribute of a view: its options.
 _MARK = "__restproxy_exposed__"
+
+#: Attribute of the view of a service: what it calls, whose options are its own.
+_DECLARED = "__restproxy_declared__"
 
 
 def expose_service(
@@ -98,9 +101,12 @@ def view_option(info: Any, name: str) -> Any:
 
 
 def _marks(info: Any) -> Mapping[str, Any]:
-    view, attribute = info.original_view, info.options.get("attr")
-    method = getattr(view, attribute, None) if attribute else None
-    return {**getattr(view, _MARK, {}), **getattr(method, _MARK, {})}
+    view = info.original_view
+    method = getattr(view, info.options.get("attr") or "__call__", None)
+    marked = (view, method, *getattr(view, _DECLARED, ()))
+    return {
+        name: of for each in marked for name, of in getattr(each, _MARK, {}).items()
+    }
 
 
 def exposed_view(view: Any, info: Any) -> Any:

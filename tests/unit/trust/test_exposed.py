@@ -14,6 +14,7 @@ from pyramid.response import Response
 from pyramid.session import SignedCookieSessionFactory
 from pyramid.viewderivers import INGRESS
 
+from pyramid_restproxy.forwarding.view import ProxyView
 from pyramid_restproxy.trust.api_keys import new_key
 from pyramid_restproxy.trust.canonical import RequestParts
 from pyramid_restproxy.trust.exposed import (
@@ -55,6 +56,70 @@ def test_the_view_stays_what_it_is():
         return Response("ok")
 
     assert expose_service("GET")(view) is view
+
+
+class Called:
+    def __init__(self, request):
+        self.request = request
+
+    @require_signature()
+    def __call__(self):
+        return Response("in")
+
+
+class CallableObject:
+    @expose_service("GET", public=True)
+    def __call__(self, request):
+        return Response("in")
+
+
+class Forwarding(ProxyView):
+    backend = "b"
+
+    @require_signature()
+    def __call__(self):
+        return super().__call__()
+
+
+@pytest.mark.parametrize("view", [Called, CallableObject(), Forwarding])
+def test_a_method_that_views_have_by_default(view):
+    """Its decorators were not seen, and the view was open."""
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_backend("b", "http://127.0.0.1:9")
+        config.add_route("r", "/r")
+        config.add_view(view, route_name="r")
+        app = webtest.TestApp(config.make_wsgi_app())
+    app.get("/r", status=401)
+
+
+@require_signature()
+def added(a: int) -> int:
+    return a
+
+
+class OneMethod:
+    @expose_service("POST", public=True)
+    def wipe(self) -> str:
+        return "wiped"
+
+
+@require_signature()
+class WholeClass:
+    def wipe(self) -> str:
+        return "wiped"
+
+
+@pytest.mark.parametrize(
+    "service, path", [(added, "/s"), (OneMethod, "/s/wipe"), (WholeClass, "/s/wipe")]
+)
+def test_what_a_service_calls(service, path):
+    """Its decorators were not seen, and the service was open."""
+    with Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.add_service("s", "/s", service)
+        app = webtest.TestApp(config.make_wsgi_app())
+    app.post_json(path, {}, status=401)
 
 
 def test_what_is_registered_comes_first():
