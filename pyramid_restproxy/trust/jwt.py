@@ -8,6 +8,7 @@ alone. Signed tokens only; encrypted ones (five parts) are refused unread.
 from __future__ import annotations
 
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,6 +34,22 @@ SYMMETRIC = frozenset({"HS256", "HS384", "HS512"})
 ALGORITHMS = SYMMETRIC | {
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
+}
+
+#: The order of the group of a curve, by the length of a signature (bytes): P-256, P-384
+#: and P-521 (SEC 2 section 2; RFC 7518 section 3.4).
+ORDERS = {
+    64: 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    96: int(
+        "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"
+        "C7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973",
+        16,
+    ),
+    132: int(
+        "01FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFA"
+        "51868783BF2F966B7FCC0148F709A5D03BB5C9B8899C47AEBB6FB71E91386409",
+        16,
+    ),
 }
 
 
@@ -78,6 +95,7 @@ class JWTValidator:
             from joserfc.jws import JWSRegistry
         self._keys = keys
         self._algorithms = _algorithms(algorithms)
+        self._has_curves = any(each.startswith("ES") for each in self._algorithms)
         self._registry = JWSRegistry(
             algorithms=sorted(self._algorithms), strict_check_header=False
         )
@@ -109,6 +127,14 @@ class JWTValidator:
         expires = claims["exp"] + self._leeway
         return Identity(user, permissions, claims, expires)
 
+    def canonical(self, token: str) -> str:
+        """Return the form of a token under which it is known, and taken back.
+
+        Whoever has an ECDSA signature can write it in a second way, which is as good;
+        it must not make a token of its own.
+        """
+        return canonical(token) if self._has_curves else token
+
     def _signed_claims(self, token: str) -> dict[str, Any] | None:
         from joserfc import jwt
         from joserfc.errors import JoseError
@@ -137,6 +163,25 @@ class JWTValidator:
         if key is None:
             raise ValueError("no key for this token")
         return key
+
+
+def canonical(token: str) -> str:
+    """Write a token with the smaller of two ECDSA signatures: (r, s) or (r, n - s).
+
+    :param token: in compact form (RFC 7515 section 7.1), looked at by nobody yet.
+    :returns: the token as it is where its signature is of no known length.
+    """
+    signed, _, text = token.rpartition(".")
+    try:
+        signature = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        return token
+    half, order = len(signature) // 2, ORDERS.get(len(signature))
+    s = int.from_bytes(signature[half:], "big")
+    if order is None or not order < 2 * s < 2 * order:
+        return token
+    smaller = signature[:half] + (order - s).to_bytes(half, "big")
+    return f"{signed}.{urlsafe_b64encode(smaller).rstrip(b'=').decode()}"
 
 
 def check_claims(

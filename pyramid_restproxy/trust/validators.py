@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitTimeout
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from pyramid.exceptions import ConfigurationError
@@ -96,7 +97,8 @@ class CachedValidator:
     Refusals are kept apart, in a small room: they cost a stranger nothing, and what the
     others need (who is logged in, nonces) must not go because of them.
 
-    :param validator: who is asked.
+    :param validator: who is asked. Where a token can be written in more than one way,
+        it has a method ``canonical(token) -> str``: by what that returns it is known.
     :param store: where answers and marks are, by the SHA-256 of the token; this
         process's memory where it is None.
     :param ttl: seconds that an answer is kept at most: how long a token is good here
@@ -119,6 +121,7 @@ class CachedValidator:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._validator = validator
+        self._name = _names_by(getattr(validator, "canonical", None))
         self._store = MemoryStore() if store is None else store
         self._ttl = ttl
         self._refused_ttl = refused_ttl
@@ -133,7 +136,7 @@ class CachedValidator:
 
         :raises IdentityUnavailable, StoreUnavailable: where that cannot be said.
         """
-        key = hashed("token", token)
+        key = self._name(token)
         try:
             kept = self._kept(key)
             identity: Identity | None = restored(kept)
@@ -152,7 +155,7 @@ class CachedValidator:
             token is refused for 30 days.
         :raises StoreUnavailable: where that cannot be said to the other processes.
         """
-        key, ttl = hashed("token", token), self._time_to_refuse(expires)
+        key, ttl = self._name(token), self._time_to_refuse(expires)
         # The mark first: who writes an answer over the other looks for it afterwards.
         # It is added, so that a store in memory does not drop it for want of room.
         self._store.add(_mark_of(key), _REFUSED, ttl)
@@ -263,6 +266,13 @@ def _found(store: Store, key: str) -> Any:
         return store.get(key)
     except StoreUnavailable:
         return None
+
+
+def _names_by(canonical: Callable[[str], str] | None) -> Callable[[str], str]:
+    """Return what names a token in the store."""
+    if canonical is None:
+        return partial(hashed, "token")
+    return lambda token: hashed("token", canonical(token))
 
 
 def _mark_of(key: str) -> str:

@@ -18,7 +18,13 @@ from pyramid.request import Request
 from pyramid_restproxy.exceptions import MissingExtra
 from pyramid_restproxy.trust.identity import Identity
 from pyramid_restproxy.trust.jwks import KeySource, KeysUnavailable, pick
-from pyramid_restproxy.trust.jwt import JWTValidator, check_claims
+from pyramid_restproxy.trust.jwt import (
+    ORDERS,
+    JWTValidator,
+    canonical,
+    check_claims,
+)
+from pyramid_restproxy.trust.validators import CachedValidator
 
 NOW = 1_790_000_000
 REQUEST = Request.blank("/")
@@ -36,6 +42,49 @@ CLAIMS = {
     "iat": NOW - 600,
     "scope": "read write",
 }
+
+
+def other_signature(token):
+    """Write an ECDSA signature (r, s) as (r, n - s), for which no key is needed."""
+    signed, _, text = token.rpartition(".")
+    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    half = len(raw) // 2
+    s = ORDERS[len(raw)] - int.from_bytes(raw[half:], "big")
+    made = base64.urlsafe_b64encode(raw[:half] + s.to_bytes(half, "big"))
+    return f"{signed}.{made.rstrip(b'=').decode()}"
+
+
+@pytest.mark.parametrize(
+    "algorithm, curve", [("ES256", "P-256"), ("ES384", "P-384"), ("ES512", "P-521")]
+)
+def test_a_token_with_two_signatures_is_one_token(algorithm, curve):
+    """The second could be used after the first was taken back."""
+    key = ECKey.generate_key(curve, {"kid": "k"})
+    token = jwt.encode(
+        {"alg": algorithm, "kid": "k"}, CLAIMS, key, algorithms=[algorithm]
+    )
+    other = other_signature(token)
+    validator = make(key, algorithms=[algorithm])
+    assert other != token
+    assert validator(REQUEST, other) == validator(REQUEST, token)
+    assert validator.canonical(other) == validator.canonical(token)
+    assert validator.canonical(token) in (token, other)
+    for ttl in (0, 60):
+        cached = CachedValidator(validator, ttl=ttl, clock=lambda: NOW)
+        assert cached(REQUEST, other).user_id == "ann"
+        cached.revoke(token, NOW + 600)
+        assert cached(REQUEST, other) is None
+        assert cached(REQUEST, token) is None
+
+
+@pytest.mark.parametrize("token", ["", "a", "a.b.c", "a.b.%", "a.b." + "A" * 86, "é.."])
+def test_what_has_no_second_signature_is_left_alone(token):
+    assert canonical(token) == token
+
+
+@given(st.text())
+def test_any_text_has_a_canonical_form(text):
+    assert canonical(canonical(text)) == canonical(text)
 
 
 class Keys:
