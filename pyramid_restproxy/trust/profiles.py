@@ -209,7 +209,8 @@ class WebhookProfile:
         at.check(int(timestamp))
         prefix = webhook_prefix(message_id, timestamp)
         key = _signer_of(keys.valid(at.now), said, prefix, pieces)
-        return Signed(key.id, int(timestamp), f"{message_id}.{timestamp}")
+        nonce = f"{message_id}.{timestamp}"
+        return Signed(key.id, int(timestamp), nonce, names_key=False)
 
 
 #: A dot in the id would leave open where it ends and the time begins.

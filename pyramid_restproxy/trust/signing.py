@@ -66,12 +66,15 @@ class Signed:
     :ivar nonce: what makes it unique, or None.
     :ivar covered: names of the fields that are signed, in lower case; empty where the
         profile signs none.
+    :ivar names_key: whether the request says whose key it is signed with. Where it
+        does not, it may be signed with several, and its nonce is good once for all.
     """
 
     key_id: str
     created: int | None = None
     nonce: str | None = None
     covered: frozenset[str] = frozenset()
+    names_key: bool = True
 
 
 @dataclass(slots=True)
@@ -226,7 +229,8 @@ def verify(
         return signed
     if not signed.nonce:
         raise refused("malformed")
-    unique = f"{profile.name}:{signed.key_id}:{signed.nonce}"
+    key_id = signed.key_id if signed.names_key else ""
+    unique = f"{profile.name}:{key_id}:{signed.nonce}"
     try:
         # For twice the window: one that is dated ahead, as far as it may be, is good
         # for that long.

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pyramid.exceptions import ConfigurationError
 
 from pyramid_restproxy.trust.keys import Key, KeyRing
+from pyramid_restproxy.trust.memory_store import MemoryStore
 from pyramid_restproxy.trust.profiles import (
     BodyProfile,
     RequestProfile,
@@ -23,6 +24,7 @@ from pyramid_restproxy.trust.profiles import (
 )
 from pyramid_restproxy.trust.refusals import Unauthenticated
 from pyramid_restproxy.trust.signing import sign, verify
+from pyramid_restproxy.trust.store import StoreNonces
 
 from .conftest import NOW
 
@@ -224,6 +226,26 @@ def test_a_malformed_webhook_is_refused(parts, name, value, reason):
     fields = list({**dict(EXAMPLE), name: value}.items())
     now = 1614265330
     assert reason_of(WebhookProfile(), parts, fields, RING, [PAYLOAD], now) == reason
+
+
+def test_a_webhook_that_is_signed_with_two_keys_comes_once(parts):
+    """Each signature of a key rotation let the same message pass once."""
+    keys = KeyRing([Key("old", b"o" * 32), Key("new", b"n" * 32)])
+    values = [
+        sign(WebhookProfile(), parts, [PAYLOAD], KeyRing([key]), NOW, "n" * 22)
+        for key in keys.valid(NOW)
+    ]
+    both = " ".join(fields[2][1] for fields in values)
+    came = [
+        replace(parts, fields=[*values[0][:2], ("webhook-signature", value)])
+        for value in (both, both, values[1][2][1], values[0][2][1])
+    ]
+    nonces = StoreNonces(MemoryStore())
+    verify(WebhookProfile(), came[0], [PAYLOAD], keys, NOW, nonces=nonces)
+    for again in came[1:]:
+        with pytest.raises(Unauthenticated) as caught:
+            verify(WebhookProfile(), again, [PAYLOAD], keys, NOW, nonces=nonces)
+        assert caught.value.reason == "replay"
 
 
 def test_a_webhook_id_with_a_dot_is_not_signed(parts):
