@@ -19,6 +19,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from pyramid_restproxy.casts import several, words
+from pyramid_restproxy.forwarding.fields import connection_named
 from pyramid_restproxy.forwarding.forwarded import TrustedProxies, client_address
 from pyramid_restproxy.forwarding.model import IGateway
 from pyramid_restproxy.grammar import environ_key
@@ -44,6 +45,9 @@ IN_MEMORY = 1024 * 1024
 KEPT = "pyramid_restproxy.kept_body"
 #: How much of it is read at a time, bytes.
 PIECE = 65536
+#: Environ key of what a signature said when it was accepted: pyramid_retry asks a view
+#: again with the same environ, and its second attempt is no replay.
+ACCEPTED = "pyramid_restproxy.signed"
 
 
 # -- API keys --------------------------------------------------------------------
@@ -149,6 +153,7 @@ def signed_view(view: Any, info: Any) -> Any:
 
     def with_signature(context: Any, request: Request) -> Response:
         environ = request.environ
+        before = environ.get(ACCEPTED)
         try:
             signed = verify(
                 profile,
@@ -156,7 +161,7 @@ def signed_view(view: Any, info: Any) -> Any:
                 spooled(environ),
                 trust.signing_keys,
                 time.time(),
-                nonces=trust.nonces,
+                nonces=trust.nonces if before is None else None,
                 max_body=None,
             )
         finally:
@@ -164,7 +169,11 @@ def signed_view(view: Any, info: Any) -> Any:
                 request.add_finished_callback(_close_kept)
         if ORIGINAL in environ and not override_is_signed(environ, signed, headers):
             raise refused("malformed")
-        request.signed = signed
+        if "HTTP_CONNECTION" in environ and takes_away(environ, signed):
+            raise refused("malformed")
+        if before not in (None, signed):
+            raise refused("replay")
+        request.signed = environ[ACCEPTED] = signed
         return view(context, request)
 
     return with_signature
@@ -190,6 +199,15 @@ def override_is_signed(
     keys = [environ_key(name) for name in headers if name.lower() in signed.covered]
     asked = [environ.get(key, "").strip().upper() for key in keys]
     return environ["REQUEST_METHOD"] in asked
+
+
+def takes_away(environ: Mapping[str, Any], signed: Signed) -> bool:
+    """Say whether Connection, which nobody signs, names a field that is signed.
+
+    Forwarding would take that field away (RFC 9110 section 7.6.1), so the backend would
+    get another request than the one that was signed.
+    """
+    return not signed.covered.isdisjoint(connection_named(environ["HTTP_CONNECTION"]))
 
 
 def _close_kept(request: Request) -> None:

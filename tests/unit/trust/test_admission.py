@@ -13,6 +13,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.session import SignedCookieSessionFactory
 from pyramid.view import view_config
+from pyramid_retry import RetryableException
 
 from pyramid_restproxy.testing import Answer, FakeBackend
 from pyramid_restproxy.trust import admission
@@ -276,6 +277,66 @@ def test_another_profile():
     client = app(configure, signed="old")
     headers = signed_headers(b"hello", profile=BodyProfile())
     assert client.post("/r", b"hello", headers=headers).body == b"hello"
+
+
+@pytest.mark.parametrize("named", ["x-tenant", "close, Content-Digest", "X-Tenant,te"])
+def test_connection_takes_no_signed_field_away(named):
+    """A forwarded request lost it, though the signature had held."""
+    profile = RequestProfile(covered=("host", "content-type", "x-tenant"))
+    headers = signed_headers(b"{}", profile=profile)
+    with FakeBackend(Answer()) as backend, Configurator() as config:
+        config.include("pyramid_restproxy")
+        with_signing_key(config)
+        config.add_signing_profile("tenant", profile)
+        config.add_backend("b", backend.url)
+        config.add_proxy_route("r", "/r", "b", signed="tenant")
+        client = webtest.TestApp(config.make_wsgi_app(), lint=False)
+        client.post("/r", b"{}", headers={**headers, "Connection": named}, status=401)
+        assert not backend.requests
+        headers = signed_headers(b"{}", profile=profile)
+        passing = {**headers, "Connection": "close, x-other"}
+        client.post("/r", b"{}", headers=passing, status=200)
+
+
+def test_a_second_attempt_is_no_replay():
+    """pyramid_retry asks again with the same request; it was refused as a replay."""
+    attempts = []
+
+    def view(request):
+        attempts.append(request.signed.key_id)
+        if len(attempts) == 1:
+            raise RetryableException()
+        return Response(request.body)
+
+    def configure(config):
+        config.include("pyramid_retry")
+        with_signing_key(config)
+
+    client = app(configure, {"retry.attempts": 2}, view, signed=True)
+    headers = signed_headers(b"{}")
+    assert client.post("/r", b"{}", headers=headers).text == "{}"
+    assert attempts == ["k1", "k1"]
+    client.post("/r", b"{}", headers=headers, status=401)
+
+
+def test_one_request_has_one_signature():
+    """What a subrequest got from the environ of another is good for that only."""
+
+    def outer(request):
+        inner = request.copy()
+        inner.headers.update(signed_headers(b"other"))
+        inner.body = b"other"
+        return Response(str(request.invoke_subrequest(inner, use_tweens=True).status))
+
+    def configure(config):
+        with_signing_key(config)
+        config.add_route("outer", "/r", request_param="outer")
+        config.add_view(outer, route_name="outer", signed=True)
+
+    client = app(configure, signed=True)
+    headers = signed_headers(b"{}", path="/r?outer=1")
+    told = client.post("/r?outer=1", b"{}", headers=headers)
+    assert told.text == "401 Unauthorized"
 
 
 def test_what_goes_out_is_signed_after_all_transforms():
