@@ -107,6 +107,17 @@ def token(value: object) -> str:
     return word
 
 
+def credential_field(value: object) -> str:
+    """Read the name of a field that carries a credential.
+
+    Not that of cookies: a browser sends them by itself, whoever's page asks.
+    """
+    word = token(value)
+    if word.lower() == "cookie":
+        raise ValueError("a cookie cannot be the credential: browsers send it unasked")
+    return word
+
+
 #: What servers report.
 _HTTP_VERSIONS = ("1.0", "1.1", "2", "2.0", "3", "3.0")
 

@@ -25,6 +25,7 @@ from pyramid_restproxy.casts import (
     affinity,
     boolean,
     certificate,
+    credential_field,
     fields,
     host_policy,
     http_versions,
@@ -283,7 +284,7 @@ SETTINGS = (
     ),
     Setting(
         "api_keys.header",
-        token,
+        credential_field,
         "api-key",
         "name",
         "Header field that carries an API key.",

@@ -289,15 +289,19 @@ class SqlKeyStore:
         self._execute(self.table.delete().where(self.table.c.hashed == key.hashed))
 
     def find(self, hashed: str) -> ApiKey | None:
-        """Return the key with this digest.
+        """Return the key with this digest; none where its row cannot be one.
 
         :raises StoreUnavailable: where the database cannot be asked.
         """
         row = self._row(hashed)
         if row is None:
             return None
-        routes, scopes = _words(row.routes), _words(row.scopes)
-        return ApiKey(row.name, row.hashed, routes, scopes, row.expires)
+        try:
+            routes, scopes = _listed(row.routes), _listed(row.scopes)
+            return ApiKey(row.name, row.hashed, routes, scopes, row.expires)
+        except (ConfigurationError, TypeError) as error:
+            log.error("%s: a row is no API key: %s", self.table.name, error)
+            return None
 
     def used(self, key: ApiKey, now: float) -> None:
         """Remember when a key was used last, once a minute at most.
@@ -389,6 +393,17 @@ def _options(words: list[str]) -> dict[str, str] | None:
 
 def _words(value: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in value.split(",") if word)
+
+
+def _listed(value: Any) -> tuple[str, ...]:
+    """Read a column; nothing is for all routes, so what says nothing is no list.
+
+    :raises TypeError: for that, and for what is no text.
+    """
+    found = _words(value) if isinstance(value, str) else ()
+    if value != "" and not found:
+        raise TypeError("routes and scopes are names, with commas between them")
+    return found
 
 
 def format_keys(keys: Iterable[ApiKey]) -> str:

@@ -29,8 +29,19 @@ __all__ = [
 #: Those of RFC 9530 section 5 that are good against forgery.
 ALGORITHMS = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
 
-#: One member of the field: a key and a byte sequence (RFC 8941 section 3.3.5).
-_MEMBER = re.compile(r"([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/]*={0,2}):")
+#: One member of the field (RFC 9651 section 3.2): a key, and a byte sequence or, with
+#: an algorithm that is not known here, anything; parameters behind it mean nothing.
+#: What repeats is told apart by its first character, so no value takes long.
+_KEY = r"[a-z*][a-z0-9_.*-]*"
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_ITEM = rf'(?:{_STRING}|[^\s",;()]+)'
+_LIST = rf'\((?:{_STRING}|[^"()])*\)'
+_MEMBER = re.compile(
+    rf"({_KEY})(?:=(?::([A-Za-z0-9+/]*={{0,2}}):|{_ITEM}|{_LIST}))?"
+    rf"(?: *; *{_KEY}(?:={_ITEM})?)*"
+)
+#: What is between members.
+_COMMA = re.compile(r"[ \t]*,[ \t]*")
 
 #: How long a Content-Digest is that has a SHA-256 and nothing else.
 _SHA256_LENGTH = len("sha-256=::") + 44
@@ -91,21 +102,37 @@ def body_fits(value: str, pieces: Iterable[bytes]) -> bool:
 def parse_content_digest(value: str) -> dict[str, bytes]:
     """Read the value of Content-Digest.
 
-    :returns: digests by algorithm, those of unknown algorithms too.
-    :raises MalformedDigest: also where it names an algorithm twice.
+    :returns: digests by algorithm, of those that are known here.
+    :raises MalformedDigest: also where it names one of them twice: of two digests it
+        must be clear which one counts.
     """
     found: dict[str, bytes] = {}
     if len(value) > MAX_VALUE:
         raise MalformedDigest("Content-Digest is too long")
-    for member in value.split(","):
-        matched = _MEMBER.fullmatch(member.strip(" \t"))
-        if matched is None or matched[1] in found:
+    for name, text in _members(value.strip(" \t")):
+        if name not in ALGORITHMS:
+            continue
+        if text is None or name in found:
             raise MalformedDigest("Content-Digest is malformed")
         try:
-            found[matched[1]] = from_base64(matched[2])
+            found[name] = from_base64(text)
         except ValueError as error:
             raise MalformedDigest("Content-Digest is no base64") from error
     return found
+
+
+def _members(value: str) -> Iterator[tuple[str, str | None]]:
+    """Yield the keys of a dictionary, and the text of byte sequences."""
+    place, more = 0, True
+    while more:
+        member = _MEMBER.match(value, place)
+        if member is None:
+            raise MalformedDigest("Content-Digest is malformed")
+        yield member[1], member[2]
+        comma = _COMMA.match(value, member.end())
+        more, place = comma is not None, (comma or member).end()
+    if place != len(value):
+        raise MalformedDigest("Content-Digest is malformed")
 
 
 def digest_fits(digests: Mapping[str, bytes], pieces: Iterable[bytes]) -> bool:

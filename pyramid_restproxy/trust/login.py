@@ -314,10 +314,11 @@ class BackendLoginPolicy:
         return [self._cookie.set(request, session.id)]
 
     def _end(self, request: Request) -> None:
-        """End the session of the cookie that came, whoever's it is."""
-        session_id = self._cookie.read(request)
-        if session_id:
-            self._sessions(request).end(session_id)
+        """End the session of the cookie that came, and one begun in this request."""
+        known = self._found.get(request, None)
+        for session_id in {self._cookie.read(request), known.id if known else ""}:
+            if session_id:
+                self._sessions(request).end(session_id)
 
 
 def _principals(identity: Identity | None) -> list[str]:
@@ -367,7 +368,19 @@ def _renew_csrf_token(request: Request) -> None:
 
 
 def _send(request: Request, headers: Headers) -> None:
+    """Send cookies with the answer, whatever that will be, each name once.
+
+    What was said before in this request does not count any more (RFC 6265 section
+    4.1.1: a name comes once).
+    """
+    names = tuple(value.partition("=")[0] + "=" for _, value in headers)
+
     def add(request: Request, response: Response) -> None:
+        response.headerlist[:] = [
+            (name, value)
+            for name, value in response.headerlist
+            if name.lower() != "set-cookie" or not value.startswith(names)
+        ]
         response.headerlist.extend(headers)
         response.headers["Cache-Control"] = "no-store"
 

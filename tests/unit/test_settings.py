@@ -204,3 +204,9 @@ def test_what_may_hold_a_secret_is_repeated_by_no_error(row):
 def test_lines_of_transforms_are_lines():
     with pytest.raises(ConfigurationError, match=r"restproxy\.transforms\.x"):
         s.parse_settings({"restproxy.transforms.x": 5})
+
+
+def test_a_cookie_carries_no_api_key():
+    """A browser sends it by itself, so another site could ask with the key."""
+    with pytest.raises(ConfigurationError, match=r"api_keys\.header.*cookie"):
+        s.parse_settings({"restproxy.api_keys.header": "Cookie"})

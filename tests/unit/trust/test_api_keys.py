@@ -310,10 +310,24 @@ def test_a_row_with_blanks_between_its_routes(sql, routes):
     assert sql.find(hashed) == found
 
 
-def test_a_row_whose_routes_are_blank_is_not_good_for_all(sql):
-    hashed = in_a_row(sql, routes=" ", scopes="")
-    with pytest.raises(ConfigurationError):
-        sql.find(hashed)
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"routes": " "},
+        {"routes": ","},
+        {"routes": "a b"},
+        {"scopes": ",,"},
+        {"expires": -5.0},
+        {"expires": 1e13},
+        {"name": "an\xe9"},
+    ],
+)
+def test_a_row_that_is_no_key_is_none(sql, columns, caplog):
+    """It was a 500 at each request, or, with routes of ',', good for all of them."""
+    hashed = in_a_row(sql, **{"routes": "", "scopes": "", **columns})
+    assert sql.find(hashed) is None
+    assert "a row is no API key" in caplog.text
+    assert hashed not in caplog.text
 
 
 def in_a_row(sql, **columns):

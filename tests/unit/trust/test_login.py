@@ -199,6 +199,30 @@ def test_the_same_request_knows_who_it_is(backend):
     assert app(backend.url, configure).get("/all").text == "None ann None"
 
 
+def twice_view(request):
+    login(request, username="eve", password=PASSWORD)
+    login(request, username="ann", password=PASSWORD)
+    if "not here" in request.GET:
+        logout(request)
+    return Response("done")
+
+
+@pytest.mark.parametrize("query, last", [("", "ann"), ("?not+here", "None")])
+def test_what_a_request_says_last_counts(backend, query, last):
+    """The logins before that one stayed alive, each with a cookie of its own."""
+
+    def configure(config):
+        config.add_route("twice", "/twice")
+        config.add_view(twice_view, route_name="twice")
+
+    store = MemoryStore()
+    client = app(backend.url, configure, store=store)
+    answer = client.get(f"/twice{query}")
+    assert len(answer.headers.getall("Set-Cookie")) == 1
+    assert client.get("/who").text == last
+    assert len(store) == (last == "ann")
+
+
 def test_who_is_not_active_was_logged_in():
     with FakeBackend(says({"user": "ann", "is_active": False})) as backend:
         client = app(backend.url)
