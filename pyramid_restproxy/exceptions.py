@@ -72,9 +72,11 @@ class RequestRefused(RestProxyError):
 
     :ivar problem_members: extension members for the problem document
         (RFC 9457 section 3.2), JSON-able values only.
+    :ivar reason: one word for the log, where the answer does not say why.
     """
 
     problem_members: Mapping[str, Any] = {}
+    reason: str = ""
 
 
 class MalformedRequest(RequestRefused, HTTPBadRequest):

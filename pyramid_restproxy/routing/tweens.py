@@ -3,12 +3,15 @@
 ``override`` is near the ingress: routing, CSRF check and predicates must see the
 effective method. It also tells the script of forms (``static/forms.js``) where a
 redirect leads. ``refusals`` is nearest to the router, under Pyramid's exception views,
-so that these can give 405, 415 and 406 a face of their own.
+so that these can give 405, 415 and 406 a face of their own. It tells the log of those
+refusals whose answer does not say why: 401 and the like.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from typing import Any
 
 from pyramid.httpexceptions import HTTPNotFound
 from pyramid.registry import Registry
@@ -16,7 +19,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from zope.interface import implementer
 
-from pyramid_restproxy.exceptions import MalformedRequest
+from pyramid_restproxy.exceptions import MalformedRequest, RequestRefused
 from pyramid_restproxy.interfaces import IMethodOverridden
 from pyramid_restproxy.routing.override import (
     SCRIPTED,
@@ -29,6 +32,8 @@ from pyramid_restproxy.routing.refusals import answer as answer_missing
 from pyramid_restproxy.settings import settings_of
 
 __all__ = ["MethodOverridden"]
+
+log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Response]
 
@@ -89,5 +94,15 @@ def refusals_tween_factory(handler: Handler, registry: Registry) -> Handler:
             if isinstance(answer, Exception):
                 raise answer from missing
             return answer
+        except RequestRefused as refused:
+            if refused.reason:
+                _tell(request, refused)
+            raise
 
     return refusals_tween
+
+
+def _tell(request: Request, refused: Any) -> None:
+    """Say in the log what the client must not learn; of the request its route only."""
+    route = request.matched_route.name if request.matched_route else None
+    log.info("refused with %d: %s, route %r", refused.code, refused.reason, route)

@@ -319,6 +319,24 @@ def test_a_second_attempt_is_no_replay():
     client.post("/r", b"{}", headers=headers, status=401)
 
 
+@pytest.mark.parametrize(
+    "headers, status, reason",
+    [
+        ({"X-Signature": ""}, 401, "missing"),
+        ({"X-Signature": "x"}, 401, "malformed"),
+        (None, 401, "unknown-key"),
+    ],
+)
+def test_the_log_says_why_nobody_came_in(caplog, headers, status, reason):
+    """The client must not learn it, but somebody has to find out."""
+    caplog.set_level("INFO", "pyramid_restproxy")
+    client = app(signed=True)
+    given = signed_headers(b"{}") if headers is None else headers
+    client.post("/r", b"{}", headers=given, status=status)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"refused with {status}: {reason}, route 'r'"]
+
+
 def test_one_request_has_one_signature():
     """What a subrequest got from the environ of another is good for that only."""
 
