@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from pyramid.exceptions import ConfigurationError
 from requests import PreparedRequest
 from requests.auth import AuthBase
 from requests.exceptions import InvalidURL, UnrewindableBodyError
 
 from pyramid_restproxy.forwarding.fields import Fields
 from pyramid_restproxy.trust.canonical import RequestParts
+from pyramid_restproxy.trust.key_lines import FORMS, read_secret
 from pyramid_restproxy.trust.keys import Key, KeyRing
 from pyramid_restproxy.trust.profiles import RequestProfile
 from pyramid_restproxy.trust.signing import Profile, sign
@@ -34,9 +36,11 @@ class HMACAuth(AuthBase):
     there.
 
     :param key_id: the id of the key.
-    :param secret: the shared secret; str is taken as UTF-8.
+    :param secret: the shared secret; str as settings have it (``base64:...``,
+        ``hex:...``, ``whsec_...``, ``env:VARIABLE``, ``file:PATH``), other as UTF-8.
     :param profile: how; :class:`~.profiles.RequestProfile` where it is left out.
     :param clock: returns seconds since the epoch.
+    :raises ConfigurationError: where the id or the secret cannot be one.
     """
 
     def __init__(
@@ -46,8 +50,7 @@ class HMACAuth(AuthBase):
         profile: Profile | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        encoded = secret.encode("utf-8") if isinstance(secret, str) else secret
-        self._keys = KeyRing([Key(key_id, encoded)])
+        self._keys = KeyRing([Key(key_id, _secret(secret))])
         self._profile = profile or RequestProfile()
         self._clock = clock
 
@@ -69,6 +72,19 @@ class HMACAuth(AuthBase):
         for name, value in fields:
             r.headers[name] = value
         return r
+
+
+def _secret(given: bytes | str) -> bytes:
+    """Read a secret; what is malformed is not repeated."""
+    if isinstance(given, bytes):
+        return given
+    if not given.startswith(FORMS):
+        return given.encode("utf-8")
+    try:
+        return read_secret(given)
+    except ValueError as error:
+        problem = str(error)
+    raise ConfigurationError(f"HMACAuth: {problem}")
 
 
 def prepared_parts(prepared: PreparedRequest) -> RequestParts:

@@ -32,6 +32,7 @@ from pyramid_restproxy.trust.rfc9421 import MessageProfile
 from pyramid_restproxy.trust.signing import Profile
 
 __all__ = [
+    "FORMS",
     "MIN_SECRET",
     "PROFILES",
     "parse_key_lines",
@@ -51,6 +52,8 @@ PROFILES: Mapping[str, Callable[[], Profile]] = {
     "rfc9421": MessageProfile,
 }
 
+#: What a secret begins with.
+FORMS = ("base64:", "hex:", "whsec_", "env:", "file:")
 _FORMS = "base64:..., hex:..., whsec_..., env:VARIABLE or file:PATH"
 
 

@@ -43,7 +43,10 @@ class Key:
 
     def __post_init__(self) -> None:
         if not _KEY_ID.fullmatch(self.id):
-            raise ConfigurationError(f"{self.id!r} cannot be the id of a key")
+            raise ConfigurationError(  # not repeated: it may be the secret
+                "the id of a key is up to 64 letters, digits, '.', '_' and '-', and "
+                "does not begin with '.'"
+            )
         if not self.secret:
             raise ConfigurationError(f"the key {self.id!r} has an empty secret")
         if self.not_after is not None and not is_time(self.not_after):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 import requests
+from pyramid.exceptions import ConfigurationError
 from requests.adapters import BaseAdapter
 from requests.exceptions import InvalidURL, UnrewindableBodyError
 
@@ -25,6 +26,26 @@ from .conftest import NOW
 
 SECRET = "a shared secret of some length"
 RING = KeyRing([Key("app", SECRET.encode())])
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["hex:" + SECRET.encode().hex(), "env:HMAC_SECRET", "file:secret", SECRET.encode()],
+)
+def test_a_secret_is_read_as_settings_read_it(secret, monkeypatch, tmp_path):
+    """It was taken for the secret itself, and every request was a 401."""
+    monkeypatch.setenv("HMAC_SECRET", "hex:" + SECRET.encode().hex())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret").write_text("hex:" + SECRET.encode().hex())
+    sent = send(HMACAuth("app", secret, clock=lambda: NOW), data=b"x")
+    assert check(sent, RequestProfile()).key_id == "app"
+
+
+@pytest.mark.parametrize("secret", ["base64:s3cr*t", "hex:00", "env:NOT_THERE"])
+def test_a_secret_that_cannot_be_read(secret):
+    with pytest.raises(ConfigurationError, match="HMACAuth: ") as caught:
+        HMACAuth("app", secret)
+    assert "s3cr*t" not in str(caught.value)
 
 
 class Sent(NamedTuple):
