@@ -21,6 +21,7 @@ from pyramid_restproxy.trust.admission import (
     signed_view,
 )
 from pyramid_restproxy.trust.caller_tokens import CallerTokens
+from pyramid_restproxy.trust.complete import COMPLETE
 from pyramid_restproxy.trust.directives import (
     add_api_key,
     add_sealing_key,
@@ -38,7 +39,6 @@ from pyramid_restproxy.trust.limits import rate_limited_view, use_limiter
 from pyramid_restproxy.trust.registry import make_trust
 from pyramid_restproxy.trust.sealed import sealed_params, sealed_path, sealed_view
 from pyramid_restproxy.trust.tokens import (
-    VALIDATOR,
     set_token_validator,
     user_token_view,
 )
@@ -82,7 +82,7 @@ def includeme(config: Configurator) -> None:
     config.add_directive("add_sealing_key", add_sealing_key)
     config.add_directive("set_token_validator", set_token_validator)
     config.add_request_method(RequestMethod(sealed_path), "sealed_path")
-    config.add_tween(VALIDATOR)
+    config.add_tween(COMPLETE)
     config.registry.registerUtility(sealed_params, ISealer)
     config.registry.registerUtility(CallerTokens(), ICallerTokens)
     order = PHASE0_CONFIG + 1

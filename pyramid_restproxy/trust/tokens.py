@@ -14,7 +14,6 @@ from typing import Any
 
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError
-from pyramid.registry import Registry
 from pyramid.request import Request
 from pyramid.response import Response
 
@@ -54,11 +53,7 @@ __all__ = [
     "set_token_validator",
     "user_token",
     "user_token_view",
-    "validator_tween_factory",
 ]
-
-#: Where it is, for ``add_tween``.
-VALIDATOR = "pyramid_restproxy.trust.tokens.validator_tween_factory"
 
 #: The challenge of WWW-Authenticate; not a registered scheme, there is none for it.
 CHALLENGE = "UserToken"
@@ -179,25 +174,6 @@ def _name_of(info: Any) -> str:
     route = info.options.get("route_name")
     name = getattr(info.original_view, "__qualname__", "without a name")
     return f"route {route!r}" if route else f"view {name}"
-
-
-def validator_tween_factory(handler: Any, registry: Registry) -> Any:
-    """Refuse to start where views are for users only and nobody knows the users.
-
-    A tween that stands before nothing: factories are called when the application is
-    made, which is after all directives, whatever was committed before.
-
-    :returns: the handler itself.
-    :raises ConfigurationError: naming them.
-    """
-    trust = trust_of(registry)
-    if trust.need_users and trust.validator is None:
-        names = ", ".join(sorted(set(trust.need_users)))
-        raise ConfigurationError(
-            f"user_token='required' for {names}: nobody says whose a token is. Add "
-            "config.set_token_validator(...), or set restproxy.token_validator"
-        )
-    return handler
 
 
 def admit(request: Request, way: str, trust: Trust) -> Identity | None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitTimeout
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -107,6 +108,7 @@ class CachedValidator:
     :param refusals: where these are kept; in this process's memory where it is None.
     :param wait: seconds that one waits for another.
     :param clock: seconds since the epoch.
+    :ivar backend: the name of the backend that it asks; None where that is not known.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class CachedValidator:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._validator = validator
+        self.backend: str | None = getattr(validator, "backend", None)
         self._name = _names_by(getattr(validator, "canonical", None))
         self._store = MemoryStore() if store is None else store
         self._ttl = ttl
@@ -321,15 +324,27 @@ def backend_validator(
     if method.upper() in ("GET", "HEAD", "DELETE") and field is None:
         raise ConfigurationError(f"backend_validator: {method} needs field=")
 
-    def ask(request: Request, token: str) -> Identity | None:
+    return BackendValidator(backend, path, method, field)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendValidator:
+    """What :func:`backend_validator` makes."""
+
+    backend: str
+    path: str
+    method: str
+    field: str | None
+
+    def __call__(self, request: Request, token: str) -> Identity | None:
+        """Return whose token it is, by what the service says."""
         sent: dict[str, Any] = (
             {"json_data": {"token": token}}
-            if field is None
-            else {"headers": {field: token}}
+            if self.field is None
+            else {"headers": {self.field: token}}
         )
-        return read_answer(request.backend(backend).request(method, path, **sent))
-
-    return ask
+        asked = request.backend(self.backend)
+        return read_answer(asked.request(self.method, self.path, **sent))
 
 
 def read_answer(

@@ -127,33 +127,6 @@ def test_where_nobody_can_tell():
     assert get(client, "ann").text == "None"
 
 
-def test_a_view_for_users_needs_somebody_who_knows_them():
-    with pytest.raises(
-        ConfigurationError, match="for route 'r': .*set_token_validator"
-    ):
-        app(prepare=None, user_token="required")
-    config = Configurator()
-    config.include("pyramid_restproxy")
-    config.add_view(own_view, name="own", user_token="required")
-    with pytest.raises(ConfigurationError, match="for view own_view: "):
-        config.make_wsgi_app()
-
-
-def test_who_knows_the_users_may_be_said_last():
-    config = Configurator()
-    config.include("pyramid_restproxy")
-    config.add_route("own", "/own")
-    config.add_view(own_view, route_name="own", user_token="required")
-    config.commit()
-    config.set_token_validator(lambda request, token: Identity(token))
-    client = webtest.TestApp(config.make_wsgi_app())
-    assert client.get("/own", headers={"user-token": "ann"}).text == "ann"
-
-
-def own_view(request):
-    return Response(request.user_token_identity.user_id)
-
-
 def test_another_option():
     with pytest.raises(ConfigurationExecutionError, match="user_token='yes'"):
         app(user_token="yes")
