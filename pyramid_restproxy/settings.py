@@ -335,7 +335,8 @@ SETTINGS = (
         "",
         "dotted name",
         "Who recognises user tokens, for the view option ``user_token``: ``(request, "
-        "token)`` gives an identity, or None.",
+        "token)`` gives an identity, or None. ``backend:NAME/path`` for a service of a "
+        "backend.",
     ),
     Setting(
         "user_token.field",

@@ -25,6 +25,7 @@ from pyramid_restproxy.trust.profiles import RequestProfile
 from pyramid_restproxy.trust.registry import make_trust, told
 from pyramid_restproxy.trust.signing import MAX_BODY, Profile, sign
 from pyramid_restproxy.trust.tokens import install_validator
+from pyramid_restproxy.trust.validators import TokenValidator, backend_validator
 
 __all__ = [
     "add_api_key",
@@ -134,6 +135,19 @@ def _keep_from_backends(config: Configurator, *names: str) -> None:
 # -- users -----------------------------------------------------------------------
 
 
+def _validator(named: str) -> TokenValidator:
+    """Return who is named by a setting: a callable, or a service of a backend.
+
+    A dotted name has no slash, so the two cannot be mistaken for each other.
+
+    :raises ValueError: where there is none of this name.
+    """
+    backend, slash, path = named.removeprefix("backend:").partition("/")
+    if slash and backend and named.startswith("backend:"):
+        return backend_validator(backend, f"/{path}")
+    return called(named)
+
+
 def use_token_setting(config: Configurator) -> None:
     """Use the validator that the settings name, where no directive did.
 
@@ -144,7 +158,7 @@ def use_token_setting(config: Configurator) -> None:
     if not named or make_trust(config).validator:
         return
     try:
-        validator = called(named)
+        validator = _validator(named)
     except ValueError as error:
         raise ConfigurationError(
             f"{PREFIX}token_validator = {named!r}: {error}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import webtest
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError
 from pyramid.response import Response
 
+from pyramid_restproxy.testing import Answer, FakeBackend
 from pyramid_restproxy.trust.identity import Identity
 from pyramid_restproxy.trust.login import BackendLoginPolicy
 from pyramid_restproxy.trust.validators import backend_validator
@@ -51,6 +54,34 @@ def test_a_validator_asks_a_backend_that_is_there(config):
         ConfigurationError, match="_validator.*'uesrs'.*there are: users"
     ):
         config.make_wsgi_app()
+
+
+@pytest.mark.parametrize(
+    "named, backend", [("backend:users/validate", "users"), ("backend:gone/v", "gone")]
+)
+def test_a_setting_names_a_service_of_a_backend(named, backend):
+    def answer(request):
+        assert request.target == "/validate"
+        token = json.loads(request.body)["token"]
+        if token != "good":
+            return Answer(401)
+        said = json.dumps({"user": "ann"}).encode()
+        return Answer(200, [("Content-Type", "application/json")], said)
+
+    with FakeBackend(answer) as users:
+        settings = {"restproxy.token_validator": named}
+        config = Configurator(settings=settings)
+        config.include("pyramid_restproxy")
+        config.add_backend("users", users.url)
+        config.add_route("r", "/r")
+        config.add_view(own_view, route_name="r", user_token="required")
+        if backend == "gone":
+            with pytest.raises(ConfigurationError, match="'gone'.*there are: users"):
+                config.make_wsgi_app()
+            return
+        client = webtest.TestApp(config.make_wsgi_app())
+        assert client.get("/r", headers={"user-token": "good"}).text == "ann"
+        client.get("/r", headers={"user-token": "bad"}, status=403)
 
 
 def test_a_login_asks_a_backend_that_is_there(config):
