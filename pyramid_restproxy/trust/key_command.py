@@ -8,6 +8,7 @@ wants to know it keeps keys in a ``SqlKeyStore``, whose table has it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import pathlib
@@ -28,8 +29,18 @@ def add_parser(commands: Any) -> None:
     actions = keys.add_subparsers(required=True, metavar="action")
     new = actions.add_parser("new", help="make a key, and show it this once")
     new.add_argument("name", help="who will use it")
-    new.add_argument("--route", action="append", default=[], help="only this route")
-    new.add_argument("--scope", action="append", default=[], help="what it allows")
+    new.add_argument(
+        "--route",
+        action="append",
+        default=[],
+        help="only this route; repeat it for more",
+    )
+    new.add_argument(
+        "--scope",
+        action="append",
+        default=[],
+        help="what it allows; repeat it for more",
+    )
     new.add_argument("--days", type=_days, help="how long it is good")
     new.set_defaults(run=_new)
     listed = actions.add_parser("list", help="list the keys")
@@ -43,11 +54,11 @@ def add_parser(commands: Any) -> None:
 
 
 def _days(word: str) -> float:
-    """Read a number of days that the calendar has."""
-    days = float(word)
-    if not abs(days) < 1e6:  # nan is not
-        raise ValueError
-    return days
+    """Read a number of days to come that the calendar has."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(word) < 1e6:  # nan is not
+            return float(word)
+    raise argparse.ArgumentTypeError(f"{word!r}: expected days to come, e.g. 30")
 
 
 def _new(options: argparse.Namespace, registry: None, out: io.TextIOBase) -> int:
@@ -72,6 +83,9 @@ def _append(file: str, line: str) -> None:
 
 
 def _list(options: argparse.Namespace, registry: None, out: io.TextIOBase) -> int:
+    if not pathlib.Path(options.file).exists():
+        print(f"there is no file {options.file!r}", file=out)
+        return 1
     for key in parse_keys(_text(options.file)):
         routes = ",".join(key.routes) or "all routes"
         scopes = ",".join(key.scopes) or "no scopes"
@@ -93,6 +107,7 @@ def _revoke(options: argparse.Namespace, registry: None, out: io.TextIOBase) -> 
         print(f"there is no key of {options.name!r}", file=out)
         return 1
     _write(options.file, "".join(left))
+    print("revoked; a gateway that runs takes it until it is started again", file=out)
     return 0
 
 

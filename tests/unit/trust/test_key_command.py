@@ -50,21 +50,25 @@ def test_listing_and_revoking(keys):
     keys.path.write_text("# ours")
     keys("new", "a")
     keys("new", "b", "--days", "30")
-    keys("new", "c", "--days", "-1", "--scope", "x")
+    keys("new", "c", "--scope", "x")
+    with keys.path.open("a") as file:
+        file.write(f"d sha256:{'0' * 64} expires=2001-01-01T00:00:00Z\n")
     _, out = keys("list")
-    first, second, third = out.splitlines()
+    first, second, third, fourth = out.splitlines()
     assert first == "a  all routes  no scopes  no end"
     assert second.startswith("b  all routes  no scopes  until 20")
-    assert third.startswith("c  all routes  x  expired ")
-    assert keys("revoke", "b")[0] == 0
-    assert [key.name for key in parse_keys(keys.path.read_text())] == ["a", "c"]
+    assert third == "c  all routes  x  no end"
+    assert fourth == "d  all routes  no scopes  expired 2001-01-01"
+    status, out = keys("revoke", "b")
+    assert status == 0 and out.startswith("revoked; a gateway that runs takes it until")
+    assert [key.name for key in parse_keys(keys.path.read_text())] == ["a", "c", "d"]
     assert keys.path.read_text().startswith("# ours\n")
     status, out = keys("revoke", "b")
     assert (status, out) == (1, "there is no key of 'b'\n")
 
 
-def test_no_file_is_no_keys(keys):
-    assert keys("list") == (0, "")
+def test_listing_a_file_that_is_not_there(keys):
+    assert keys("list") == (1, f"there is no file {str(keys.path)!r}\n")
 
 
 def test_a_broken_file_is_left_alone(keys, capsys):
@@ -75,7 +79,7 @@ def test_a_broken_file_is_left_alone(keys, capsys):
     assert keys.path.read_text() == "nonsense\n"
 
 
-@pytest.mark.parametrize("days", ["nan", "inf", "1e9", "x"])
+@pytest.mark.parametrize("days", ["nan", "inf", "1e9", "x", "0", "-3"])
 def test_days_that_are_none(days, capsys):
     with pytest.raises(SystemExit) as caught:
         prest.main(["keys", "new", "a", "--days", days])
