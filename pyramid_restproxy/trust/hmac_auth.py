@@ -7,14 +7,15 @@ put back where they were.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from pyramid.exceptions import ConfigurationError
-from requests import PreparedRequest
+from requests import PreparedRequest, Response
 from requests.auth import AuthBase
 from requests.exceptions import InvalidURL, UnrewindableBodyError
+from requests.sessions import SessionRedirectMixin
 
 from pyramid_restproxy.forwarding.fields import Fields
 from pyramid_restproxy.trust.canonical import RequestParts
@@ -32,8 +33,9 @@ PIECE = 65536
 class HMACAuth(AuthBase):
     """Sign requests, as ``auth=`` of a call or of a session.
 
-    A signature is for one target: where a redirect is followed, it does not hold
-    there.
+    A signature is for one target: where a redirect is followed, it does not hold there.
+    To another host it is not sent, as ``Authorization`` is not: one that is over the
+    body alone could be used again.
 
     :param key_id: the id of the key.
     :param secret: the shared secret; str as settings have it (``base64:...``,
@@ -71,7 +73,24 @@ class HMACAuth(AuthBase):
         )
         for name, value in fields:
             r.headers[name] = value
+        r.register_hook("response", _kept_from_others([name for name, _ in fields]))
         return r
+
+
+def _kept_from_others(names: Sequence[str]) -> Callable[..., None]:
+    """Return a hook that takes fields off before a redirect leads to another host."""
+    redirects = SessionRedirectMixin()
+
+    def hook(response: Response, **options: Any) -> None:
+        location = redirects.get_redirect_target(response)
+        if location is None:
+            return
+        leads_to = urljoin(response.url, location)
+        if redirects.should_strip_auth(response.url, leads_to):
+            for name in names:
+                response.request.headers.pop(name, None)
+
+    return hook
 
 
 def _secret(given: bytes | str) -> bytes:

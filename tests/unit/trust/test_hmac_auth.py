@@ -12,6 +12,7 @@ from pyramid.exceptions import ConfigurationError
 from requests.adapters import BaseAdapter
 from requests.exceptions import InvalidURL, UnrewindableBodyError
 
+from pyramid_restproxy.testing import Answer, FakeBackend
 from pyramid_restproxy.trust.hmac_auth import HMACAuth, body_pieces, prepared_parts
 from pyramid_restproxy.trust.keys import Key, KeyRing
 from pyramid_restproxy.trust.profiles import (
@@ -167,3 +168,24 @@ def test_an_empty_request_cannot_be_signed():
 def test_the_secret_is_not_shown():
     assert SECRET not in repr(HMACAuth("app", SECRET))
     assert "app" in repr(HMACAuth("app", SECRET))
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_another_host_does_not_get_the_signature(elsewhere):
+    """One that is over the body alone could be used again."""
+
+    def first(request):
+        if request.target != "/first":
+            return Answer(200)
+        at = second.url if elsewhere else ""
+        return Answer(307, [("Location", f"{at}/next")])
+
+    with FakeBackend(first) as server, FakeBackend(Answer(200)) as second:
+        auth = HMACAuth("app", SECRET, BodyProfile())
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.post(f"{server.url}/first", data=b"x", auth=auth)
+        last = second.requests[-1] if elsewhere else server.requests[-1]
+    assert answer.status_code == 200
+    assert (last.target, last.body) == ("/next", b"x")
+    assert bool(last.header("X-MY-APP-HMAC")) is not elsewhere
