@@ -250,6 +250,8 @@ class CachedValidator:
     def _ask(self, request: Request, token: str, key: str) -> Identity | None:
         try:
             identity = _checked(self._validator(request, token))
+        except IdentityUnavailable:  # told where it was raised
+            raise
         except Exception as error:  # the application's code: told, and nobody passes
             _log_failure(error)
             raise IdentityUnavailable() from error

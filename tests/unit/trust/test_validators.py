@@ -603,6 +603,17 @@ def test_an_answer_without_an_end():
             validator(request, "t")
 
 
+def test_what_a_validator_told_itself_is_told_once(store, caplog):
+    """There was a traceback too, for a service that answered 500."""
+
+    def away(request, token):
+        raise IdentityUnavailable()
+
+    with pytest.raises(IdentityUnavailable):
+        CachedValidator(away, store)(REQUEST, "t")
+    assert not caplog.records
+
+
 def test_a_backend_that_is_not_there():
     request = asking("http://127.0.0.1:1")
     with pytest.raises(IdentityUnavailable):
