@@ -16,6 +16,8 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from configparser import Error as IniError
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 from urllib.parse import quote
 
@@ -64,6 +66,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+#: What is wrong with the file or the settings, and not with the application.
+_NOT_STARTED = (
+    ConfigurationError,
+    IniError,
+    OSError,
+    PackageNotFoundError,
+    PlasterError,
+)
+
+
 def _main(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in CALLING:
@@ -92,7 +104,7 @@ def _started(parser: argparse.ArgumentParser, ini: str) -> Any:
     try:
         setup_logging(ini)
         return bootstrap(ini)
-    except (ConfigurationError, PlasterError, OSError) as error:
+    except _NOT_STARTED as error:
         parser.error(str(error))
     except LookupError as error:
         if "No section" not in str(error):

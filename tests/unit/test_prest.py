@@ -233,3 +233,19 @@ def test_who_reads_may_have_enough(ini):
     with asked.stderr:
         assert asked.stderr.read() == b""
     assert asked.wait(30) == 1
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("garbage", "garbage"),
+        ("[app:main]\nuse = egg:not-there", "not-there"),
+    ],
+)
+def test_a_file_that_starts_nothing_is_no_traceback(tmp_path, capsys, text, says):
+    file = tmp_path / "bad.ini"
+    file.write_text(text)
+    with pytest.raises(SystemExit) as caught:
+        prest.main(["routes", str(file)])
+    assert caught.value.code == 2
+    assert says in capsys.readouterr().err
