@@ -261,6 +261,8 @@ def _make_cache(config: Configurator, route: str, policy: RoutePolicy) -> Shared
         secret=gateway.secret,
         name=gateway.pseudonym,
         credentials=policy.identity_headers,
+        # A backend that says "public" may not know that these say who asks.
+        key_fields=policy.identity_headers,
         never_with=[
             name
             for transform in policy.response_transforms

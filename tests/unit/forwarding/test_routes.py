@@ -133,6 +133,33 @@ def test_answers_for_an_identity_are_not_shared():
         assert len(backend.requests) == 2
 
 
+@pytest.mark.parametrize(
+    "said", ["max-age=60", "max-age=60, must-revalidate", "public, max-age=60"]
+)
+def test_what_a_backend_says_to_one_user_is_not_for_another(said):
+    """With "public" or "must-revalidate" it was, and what nobody got was for all."""
+
+    def answer(request):
+        name = request.header("X-User") or "nobody"
+        return Answer(200, [("Cache-Control", said)], name.encode())
+
+    with FakeBackend(answer) as backend, Configurator() as config:
+        config.include("pyramid_restproxy")
+        config.set_security_policy(RemoteUser())
+        config.add_backend("b", backend.url)
+        config.add_proxy_route(
+            "r", "/*path", "b", identity={"X-User": "user"}, cache=True
+        )
+        app = webtest.TestApp(config.make_wsgi_app(), lint=False)
+        for name in (None, "ann", "bob", "ann", None):
+            known = {} if name is None else {"REMOTE_USER": name}
+            told = app.get("/x", extra_environ=known).text
+            assert told == (name or "nobody")
+        shared = app.get("/x", extra_environ={"REMOTE_USER": "ann"})
+        hit = "; hit" in shared.headers["Cache-Status"]
+        assert hit is (said != "max-age=60")
+
+
 def test_processes_share_answers_in_redis(tmp_path):
     with redis_server(tmp_path) as url, FakeBackend(FRESH) as backend:
         settings = {"restproxy.store": url, "restproxy.secret": "s"}
