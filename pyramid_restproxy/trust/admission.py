@@ -48,6 +48,8 @@ PIECE = 65536
 #: Environ key of what a signature said when it was accepted: pyramid_retry asks a view
 #: again with the same environ, and its second attempt is no replay.
 ACCEPTED = "pyramid_restproxy.signed"
+#: Environ key that pyramid_retry sets: how often it asks at most.
+RETRIED = "retry.attempts"
 
 
 # -- API keys --------------------------------------------------------------------
@@ -173,7 +175,9 @@ def signed_view(view: Any, info: Any) -> Any:
             raise refused("malformed")
         if before not in (None, signed):
             raise refused("replay")
-        request.signed = environ[ACCEPTED] = signed
+        if RETRIED in environ:
+            environ[ACCEPTED] = signed
+        request.signed = signed
         return view(context, request)
 
     return with_signature

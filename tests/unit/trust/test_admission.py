@@ -347,6 +347,7 @@ def test_one_request_has_one_signature():
         return Response(str(request.invoke_subrequest(inner, use_tweens=True).status))
 
     def configure(config):
+        config.include("pyramid_retry")
         with_signing_key(config)
         config.add_route("outer", "/r", request_param="outer")
         config.add_view(outer, route_name="outer", signed=True)
