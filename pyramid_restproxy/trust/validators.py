@@ -123,7 +123,9 @@ class CachedValidator:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._validator = validator
-        self.backend: str | None = getattr(validator, "backend", None)
+        self.backend = (
+            validator.backend if isinstance(validator, BackendValidator) else None
+        )
         self._name = _names_by(getattr(validator, "canonical", None))
         self._store = MemoryStore() if store is None else store
         self._ttl = ttl

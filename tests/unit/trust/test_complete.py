@@ -84,6 +84,17 @@ def test_a_setting_names_a_service_of_a_backend(named, backend):
         client.get("/r", headers={"user-token": "bad"}, status=403)
 
 
+def test_a_validator_of_your_own_may_have_a_backend_of_its_own(config):
+    class Own:
+        backend = {}
+
+        def __call__(self, request, token):
+            return Identity(token)
+
+    config.set_token_validator(Own())
+    assert config.make_wsgi_app()
+
+
 def test_a_login_asks_a_backend_that_is_there(config):
     config.set_security_policy(BackendLoginPolicy("uesrs"))
     with pytest.raises(ConfigurationError, match="Policy.*'uesrs'.*there are: none"):
