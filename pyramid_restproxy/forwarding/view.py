@@ -101,6 +101,11 @@ class ForwardedRoute:
         self.backend = backend
         self.policy = policy
 
+    @property
+    def response_transforms(self) -> tuple[ResponseTransform, ...]:
+        """Those of its policy; a :class:`ProxyView` has them as an attribute."""
+        return self.policy.response_transforms
+
     def __call__(self, context: Any, request: Request) -> Response:
         """Forward the request."""
         target = route_target(request, self.policy.path, self.policy.strip_prefix)
@@ -178,7 +183,8 @@ def readable_view(view: Any, info: Any) -> Any:
     Only where it forwards with :func:`~.cors.cors_headers`: that is for the backend's
     answers; this for those that the gateway makes, whoever refuses (401, 429, 502).
     """
-    transforms = _response_transforms(info.original_view)
+    own = info.original_view
+    transforms = own.response_transforms if _forwards(own) else ()
     grants = [each for each in transforms if isinstance(each, Grants)]
     if not grants:
         return view
@@ -193,24 +199,13 @@ def readable_view(view: Any, info: Any) -> Any:
     return with_grants
 
 
-def _response_transforms(own: Any) -> Iterable[ResponseTransform]:
-    """Return those of a view; none where it does not forward."""
-    if isinstance(own, ForwardedRoute):
-        return own.policy.response_transforms
-    if inspect.isclass(own) and issubclass(own, ProxyView):
-        return own.response_transforms
-    return ()
-
-
 def safe_target_view(view: Any, info: Any) -> Any:
     """Derive a view that forwards: its path is made safe before anything is asked.
 
     Who may pass is then decided for the path that is sent (401 and 403 come after 400).
     Other views are not derived; where they forward, that is checked as they do.
     """
-    own = info.original_view
-    is_class = inspect.isclass(own) and issubclass(own, ProxyView)
-    if not (is_class or isinstance(own, ForwardedRoute)):
+    if not _forwards(info.original_view):
         return view
 
     def with_safe_target(context: Any, request: Request) -> Response:
@@ -218,3 +213,9 @@ def safe_target_view(view: Any, info: Any) -> Any:
         return view(context, request)
 
     return with_safe_target
+
+
+def _forwards(own: Any) -> bool:
+    """Say whether a view, as it was given, is one of these two."""
+    is_class = inspect.isclass(own) and issubclass(own, ProxyView)
+    return is_class or isinstance(own, ForwardedRoute)

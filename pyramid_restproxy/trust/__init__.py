@@ -38,10 +38,7 @@ from pyramid_restproxy.trust.exposed import exposed_view, not_ambient_view
 from pyramid_restproxy.trust.limits import rate_limited_view, use_limiter
 from pyramid_restproxy.trust.registry import make_trust
 from pyramid_restproxy.trust.sealed import sealed_params, sealed_path, sealed_view
-from pyramid_restproxy.trust.tokens import (
-    set_token_validator,
-    user_token_view,
-)
+from pyramid_restproxy.trust.tokens import set_token_validator, user_token_view
 from pyramid_restproxy.trust.varying import varying_view
 
 __all__ = ["includeme"]

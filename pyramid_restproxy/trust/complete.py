@@ -12,7 +12,8 @@ from pyramid.exceptions import ConfigurationError
 from pyramid.interfaces import ISecurityPolicy
 from pyramid.registry import Registry
 
-from pyramid_restproxy.forwarding.model import IGateway
+from pyramid_restproxy.forwarding.model import Gateway, IGateway
+from pyramid_restproxy.forwarding.view import backend_named
 from pyramid_restproxy.trust.login import BackendLoginPolicy
 from pyramid_restproxy.trust.registry import Trust, trust_of
 
@@ -34,11 +35,11 @@ def complete_tween_factory(handler: Any, registry: Registry) -> Any:
     trust = trust_of(registry)
     check_validator_is_there(trust)
     policy = registry.queryUtility(ISecurityPolicy)
-    known = registry.getUtility(IGateway).backends
+    gateway = registry.getUtility(IGateway)
     if isinstance(policy, BackendLoginPolicy):
-        check_backend("BackendLoginPolicy", policy.backend, known)
+        check_backend("BackendLoginPolicy", policy.backend, gateway)
     if trust.validator is not None and trust.validator.backend is not None:
-        check_backend("backend_validator", trust.validator.backend, known)
+        check_backend("backend_validator", trust.validator.backend, gateway)
     return handler
 
 
@@ -55,13 +56,12 @@ def check_validator_is_there(trust: Trust) -> None:
         )
 
 
-def check_backend(asking: str, backend: str, known: Any) -> None:
+def check_backend(asking: str, backend: str, gateway: Gateway) -> None:
     """Refuse the name of a backend that is not there.
 
     :raises ConfigurationError: naming those that are.
     """
-    if backend not in known:
-        raise ConfigurationError(
-            f"{asking} asks backend {backend!r}, which is not there; there are: "
-            f"{', '.join(sorted(known)) or 'none'}"
-        )
+    try:
+        backend_named(gateway, backend)
+    except LookupError as error:
+        raise ConfigurationError(f"{asking}: {error}") from None

@@ -142,8 +142,9 @@ def _validator(named: str) -> TokenValidator:
 
     :raises ValueError: where there is none of this name.
     """
-    backend, slash, path = named.removeprefix("backend:").partition("/")
-    if slash and backend and named.startswith("backend:"):
+    kind, _, service = named.partition(":")
+    backend, slash, path = service.partition("/")
+    if kind == "backend" and backend and slash:
         return backend_validator(backend, f"/{path}")
     return called(named)
 

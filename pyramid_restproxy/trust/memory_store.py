@@ -123,7 +123,7 @@ class _Added:
         """
         if self._order and self._order[0] <= now:
             self._drop_first()  # one second, not all: that holds up nobody for long
-        name = key if len(key) <= LONGEST_NAME else _short(key)
+        name = _short(key)
         there = self._entries.get(name)
         if there is not None:
             if there.ends > now:

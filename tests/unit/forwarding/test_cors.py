@@ -25,18 +25,21 @@ def backend():
         yield fake
 
 
-def client(backend, origins=(ORIGIN,), expose=(), **options):
-    with Configurator() as config:
+def forwarding(backend, settings=None, **route):
+    with Configurator(settings=settings or {}) as config:
         config.include("pyramid_restproxy")
+        config.set_security_policy(Nobody())
         config.add_backend("b", backend.url)
-        config.add_proxy_route(
-            "r",
-            "/*path",
-            "b",
-            request_transforms=[cors_preflight(origins, **options)],
-            response_transforms=[cors_headers(origins, expose=expose, **options)],
-        )
+        config.add_proxy_route("r", "/*path", "b", **route)
         return webtest.TestApp(config.make_wsgi_app(), lint=False)
+
+
+def client(backend, origins=(ORIGIN,), expose=(), **options):
+    return forwarding(
+        backend,
+        request_transforms=[cors_preflight(origins, **options)],
+        response_transforms=[cors_headers(origins, expose=expose, **options)],
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,13 +71,7 @@ def test_origins(origin):
     "options", [{"allowed_methods": ("GET", "PUT")}, {"permission": "use"}]
 )
 def test_preflights_pass_where_the_requests_need_more(backend, options):
-    with Configurator() as config:
-        config.include("pyramid_restproxy")
-        config.set_security_policy(Nobody())
-        config.add_backend("b", backend.url)
-        asked = [cors_preflight([ORIGIN])]
-        config.add_proxy_route("r", "/*path", "b", request_transforms=asked, **options)
-    app = webtest.TestApp(config.make_wsgi_app(), lint=False)
+    app = forwarding(backend, request_transforms=[cors_preflight([ORIGIN])], **options)
     answered = preflight(app)
     assert answered.status_int == 204
     assert answered.headers["Access-Control-Allow-Methods"] == "PUT"
@@ -93,14 +90,10 @@ def test_preflights_pass_where_the_requests_need_more(backend, options):
 )
 def test_an_options_that_is_no_preflight(backend, methods, automatic, status, allow):
     settings = {"restproxy.automatic_options": automatic}
-    with Configurator(settings=settings) as config:
-        config.include("pyramid_restproxy")
-        config.add_backend("b", backend.url)
-        asked = [cors_preflight([ORIGIN])]
-        config.add_proxy_route(
-            "r", "/*path", "b", request_transforms=asked, allowed_methods=methods
-        )
-    app = webtest.TestApp(config.make_wsgi_app(), lint=False)
+    asked = [cors_preflight([ORIGIN])]
+    app = forwarding(
+        backend, settings, request_transforms=asked, allowed_methods=methods
+    )
     assert app.options("/x", status=status).headers.get("Allow") == allow
     assert len(backend.requests) == (allow is None)
     assert preflight(app).status_int == 204
@@ -141,19 +134,13 @@ def test_a_preflight_is_answered_here(backend):
 @pytest.mark.parametrize("methods", [None, "GET", ("GET", "OPTIONS")])
 def test_a_preflight_that_connection_names_is_not_forwarded(backend, methods):
     """It was, by a view that asks for no credentials, with what the client said."""
-    with Configurator() as config:
-        config.include("pyramid_restproxy")
-        config.add_backend("b", backend.url)
-        config.add_proxy_route(
-            "r",
-            "/*path",
-            "b",
-            api_key=True,
-            allowed_methods=methods,
-            identity={"X-User": "key"},
-            request_transforms=cors_preflight([ORIGIN]),
-        )
-        app = webtest.TestApp(config.make_wsgi_app(), lint=False)
+    app = forwarding(
+        backend,
+        api_key=True,
+        allowed_methods=methods,
+        identity={"X-User": "key"},
+        request_transforms=cors_preflight([ORIGIN]),
+    )
     named = {"Connection": "close, Access-Control-Request-Method", "X-User": "admin"}
     answer = preflight(app, **named)
     assert answer.status_int == 204
@@ -242,16 +229,10 @@ def test_what_the_gateway_refuses_can_be_read(backend):
 
 
 def test_an_origin_counts_that_is_not_sent_on(backend):
-    with Configurator() as config:
-        config.include("pyramid_restproxy")
-        config.add_backend("b", backend.url)
-        config.add_proxy_route(
-            "r",
-            "/*path",
-            "b",
-            request_transforms=remove_request_headers("Origin"),
-            response_transforms=cors_headers([ORIGIN]),
-        )
-        app = webtest.TestApp(config.make_wsgi_app(), lint=False)
+    app = forwarding(
+        backend,
+        request_transforms=remove_request_headers("Origin"),
+        response_transforms=cors_headers([ORIGIN]),
+    )
     answer = app.get("/x", headers={"Origin": ORIGIN})
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
